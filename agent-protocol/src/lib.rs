@@ -1,0 +1,1 @@
+//! The messages between host and guest agent, and the host's client.

@@ -1,0 +1,1 @@
+//! REST wire types, routers and clients, and their OpenAPI documents.

@@ -1,0 +1,1 @@
+//! Guest-visible hardware: buses, interrupts, PCI, virtio transports and devices, and their backends.

@@ -1,0 +1,1 @@
+//! What a process may do: seccomp filters, privileges and limits.

@@ -1,0 +1,3 @@
+//! The bulkhead-vmm program: one process per virtual machine.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Boot tests: the `TestVm` fixture and the suites that run real kernels.

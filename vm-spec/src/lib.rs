@@ -1,0 +1,1 @@
+//! What a virtual machine is: serde data and its validation, without I/O.

@@ -1,0 +1,1 @@
+//! One KVM virtual machine: memory, vCPUs, board, boot, event loop and life cycle.
