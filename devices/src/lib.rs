@@ -1,1 +1,13 @@
-//! Guest-visible hardware: buses, interrupts, PCI, virtio transports and devices, and their backends.
+//! Guest-visible hardware: buses, interrupts, PCI, virtio transports and devices, and their
+//! backends.
+//!
+//! Nothing here knows KVM, HTTP or an asynchronous runtime. What the hypervisor provides comes in
+//! through four small traits: [`interrupt::IrqLine`], [`interrupt::MsiVector`] (with
+//! [`interrupt::MsiSource`] to make them), [`doorbell::Doorbells`] and the memory alias
+//! [`memory::Memory`].
+
+pub mod bus;
+pub mod doorbell;
+pub mod interrupt;
+pub mod memory;
+pub mod metrics;
