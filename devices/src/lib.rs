@@ -11,3 +11,4 @@ pub mod doorbell;
 pub mod interrupt;
 pub mod memory;
 pub mod metrics;
+pub mod virtio;

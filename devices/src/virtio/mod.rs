@@ -1,0 +1,18 @@
+//! Virtio: devices, their queues and the transports that present them (VIRTIO 1.3).
+//!
+//! A device is split in two. Its front, a [`VirtioDevice`], belongs to a transport: it answers for
+//! identity, features and configuration space. Its back, a [`event_loop::Handler`], owns the
+//! queues and the host's file descriptors and runs on an event loop; it is a plain state machine
+//! that tests drive without threads. [`event_loop::Remote`] connects the two.
+
+pub mod buffers;
+pub mod device;
+pub mod event_loop;
+
+#[cfg(any(test, feature = "fake-driver"))]
+pub mod fake_driver;
+pub mod queue;
+
+pub use buffers::Buffers;
+pub use device::{Activation, DeviceType, Interrupt, VirtioDevice};
+pub use queue::{Chain, Queue, QueueState};

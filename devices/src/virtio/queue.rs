@@ -1,0 +1,323 @@
+//! One virtqueue as its handler sees it: chains in, completions out (VIRTIO 1.3, 2.7).
+//!
+//! EVENT_IDX and indirect descriptors are dealt with here and nowhere else.
+
+use std::num::Wrapping;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use log::warn;
+use serde::{Deserialize, Serialize};
+use virtio_queue::desc::split::Descriptor;
+use virtio_queue::{Queue as Ring, QueueOwnedT, QueueT};
+use vm_memory::{GuestAddress, GuestAddressSpace};
+use vmm_sys_util::eventfd::EventFd;
+
+use super::buffers::Buffers;
+use super::device::Interrupt;
+use crate::memory::{GuestRam, Memory};
+use crate::metrics::QueueMetrics;
+
+/// The largest queue size that the specification allows (VIRTIO 1.3, 2.7).
+pub const MAX_QUEUE_SIZE: u16 = 32768;
+
+/// Where the driver put a queue, as it told the transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueueLayout {
+    /// Size in descriptors, a power of two.
+    pub size: u16,
+    /// Guest address of the descriptor table.
+    pub descriptors: u64,
+    /// Guest address of the available ring (driver area).
+    pub available: u64,
+    /// Guest address of the used ring (device area).
+    pub used: u64,
+}
+
+/// How far a stopped queue got: all that must survive a pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueueState {
+    /// Index of the next entry of the available ring to take, modulo 2^16.
+    pub next_available: u16,
+    /// Index of the next entry of the used ring to fill, modulo 2^16.
+    pub next_used: u16,
+}
+
+/// Why a queue that the driver set up cannot be used.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum InvalidQueue {
+    /// The size is zero, not a power of two, or too large.
+    #[error("queue {index} has invalid size {size}")]
+    Size {
+        /// Queue index.
+        index: u16,
+        /// The size in descriptors.
+        size: u16,
+    },
+    /// A part is misaligned or not in memory.
+    #[error("queue {index} does not lie in guest memory: {layout:x?}")]
+    Layout {
+        /// Queue index.
+        index: u16,
+        /// What the driver gave.
+        layout: QueueLayout,
+    },
+}
+
+/// What connects a queue to its surroundings.
+#[derive(Clone)]
+pub struct QueueLinks {
+    /// The guest's memory.
+    pub memory: Memory,
+    /// Signalled by the driver when it added buffers.
+    pub kick: Arc<EventFd>,
+    /// Signals the driver.
+    pub interrupt: Arc<dyn Interrupt>,
+    /// What is counted.
+    pub metrics: Arc<QueueMetrics>,
+}
+
+/// A request: the buffers of one descriptor chain.
+#[derive(Debug)]
+pub struct Chain {
+    /// Names the chain when it is completed.
+    pub head: u16,
+    /// What the driver wrote for the device.
+    pub readable: Buffers,
+    /// What the device is to fill.
+    pub writable: Buffers,
+}
+
+/// A running queue.
+pub struct Queue {
+    index: u16,
+    ring: Ring,
+    links: QueueLinks,
+    /// The driver broke the ring itself; nothing more is taken from it until a reset.
+    broken: bool,
+    /// Whether the driver was asked to notify of new buffers.
+    armed: bool,
+}
+
+impl Queue {
+    /// Puts queue `index` into service where `state` left it.
+    pub fn new(
+        index: u16,
+        layout: QueueLayout,
+        event_idx: bool,
+        state: QueueState,
+        links: QueueLinks,
+    ) -> Result<Self, InvalidQueue> {
+        let size_error = |_| InvalidQueue::Size { index, size: layout.size };
+        let layout_error = |_| InvalidQueue::Layout { index, layout };
+        let mut ring = Ring::new(MAX_QUEUE_SIZE).map_err(size_error)?;
+        ring.try_set_size(layout.size).map_err(size_error)?;
+        ring.try_set_desc_table_address(GuestAddress(layout.descriptors)).map_err(layout_error)?;
+        ring.try_set_avail_ring_address(GuestAddress(layout.available)).map_err(layout_error)?;
+        ring.try_set_used_ring_address(GuestAddress(layout.used)).map_err(layout_error)?;
+        ring.set_event_idx(event_idx);
+        ring.set_next_avail(state.next_available);
+        ring.set_next_used(state.next_used);
+        ring.set_ready(true);
+        if layout.available == 0 || !ring.is_valid(&*links.memory.memory()) {
+            return Err(InvalidQueue::Layout { index, layout });
+        }
+        Ok(Self { index, ring, links, broken: false, armed: true })
+    }
+
+    /// The queue's index within its device.
+    pub fn index(&self) -> u16 {
+        self.index
+    }
+
+    /// The driver's notifications.
+    pub fn kick(&self) -> &Arc<EventFd> {
+        &self.links.kick
+    }
+
+    /// What is counted for this queue.
+    pub fn metrics(&self) -> &QueueMetrics {
+        &self.links.metrics
+    }
+
+    /// The same counters, to be kept elsewhere.
+    pub fn shared_metrics(&self) -> Arc<QueueMetrics> {
+        Arc::clone(&self.links.metrics)
+    }
+
+    /// A snapshot of guest memory, for this burst of work.
+    pub fn ram(&self) -> Arc<GuestRam> {
+        self.links.memory.memory().into_inner()
+    }
+
+    /// Where the queue stands.
+    pub fn state(&self) -> QueueState {
+        QueueState { next_available: self.ring.next_avail(), next_used: self.ring.next_used() }
+    }
+
+    /// Takes the next chain. While there are chains the driver is not asked for notifications;
+    /// `None` means that it is, and that the queue was empty after it was.
+    ///
+    /// A chain that breaks the specification is dropped (used with length 0) and counted. An
+    /// impossible ring index takes the queue out of service and asks for a reset.
+    #[allow(clippy::should_implement_trait)]
+    pub fn next(&mut self) -> Option<Chain> {
+        loop {
+            if self.broken {
+                return None;
+            }
+            let ram = self.ram();
+            if self.armed {
+                self.armed = false;
+                if self.ring.disable_notification(&*ram).is_err() {
+                    self.fail("its rings left guest memory");
+                }
+            }
+            match self.take(&ram) {
+                Taken::Chain(chain) => return Some(chain),
+                Taken::Dropped => {}
+                Taken::Empty => match self.ring.enable_notification(&*ram) {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        self.armed = true;
+                        return None;
+                    }
+                    Err(_) => self.fail("its rings left guest memory"),
+                },
+            }
+        }
+    }
+
+    /// Takes the next chain if there is one, leaving notifications as they are.
+    fn take(&mut self, ram: &Arc<GuestRam>) -> Taken {
+        let mut available = match self.ring.iter(&**ram) {
+            Ok(available) => available,
+            Err(error) => {
+                self.fail(&error.to_string());
+                return Taken::Dropped;
+            }
+        };
+        let Some(descriptors) = available.next() else { return Taken::Empty };
+        let head = descriptors.head_index();
+        match Chain::collect(head, descriptors, ram) {
+            Ok(chain) => {
+                self.links.metrics.requests.increment();
+                Taken::Chain(chain)
+            }
+            Err(fault) => {
+                self.links.metrics.malformed.increment();
+                warn_limited(self.index, head, fault);
+                self.complete(head, 0);
+                self.signal();
+                Taken::Dropped
+            }
+        }
+    }
+
+    /// Puts the chain taken last back, to be taken again. Only before it is completed.
+    pub fn put_back(&mut self) {
+        self.ring.go_to_previous_position();
+    }
+
+    /// Gives a chain back to the driver with `written` bytes of its writable part filled. Follow
+    /// a burst of these with [`signal`](Self::signal).
+    pub fn complete(&mut self, head: u16, written: u32) {
+        let ram = self.links.memory.memory();
+        if self.ring.add_used(&*ram, head, written).is_err() {
+            self.fail("a completion did not fit its used ring");
+        }
+    }
+
+    /// Interrupts the driver if it asked to hear of the completions since the last call.
+    pub fn signal(&mut self) {
+        let ram = self.links.memory.memory();
+        match self.ring.needs_notification(&*ram) {
+            Ok(true) => {
+                self.links.metrics.interrupts.increment();
+                self.links.interrupt.queue_used(self.index);
+            }
+            Ok(false) => self.links.metrics.interrupts_suppressed.increment(),
+            Err(_) => self.fail("its rings left guest memory"),
+        }
+    }
+
+    /// How many chains wait, without taking them; 0 where the ring is broken.
+    pub fn waiting(&self) -> u16 {
+        let ram = self.links.memory.memory();
+        let available = self.ring.avail_idx(&*ram, Ordering::Acquire);
+        available.map_or(0, |a| (a - Wrapping(self.ring.next_avail())).0)
+    }
+
+    fn fail(&mut self, reason: &str) {
+        if !self.broken {
+            self.broken = true;
+            self.links.interrupt.needs_reset(&format!("queue {}: {reason}", self.index));
+        }
+    }
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queue").field("index", &self.index).field("state", &self.state()).finish()
+    }
+}
+
+enum Taken {
+    Chain(Chain),
+    Dropped,
+    Empty,
+}
+
+/// How a descriptor chain broke the specification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum ChainFault {
+    #[error("the chain is empty, loops, is cut short or exceeds 4 GiB")]
+    Broken,
+    #[error("a readable descriptor follows a writable one")]
+    Order,
+}
+
+impl Chain {
+    fn collect(
+        head: u16,
+        descriptors: impl Iterator<Item = Descriptor>,
+        ram: &Arc<GuestRam>,
+    ) -> Result<Self, ChainFault> {
+        let mut chain = Self {
+            head,
+            readable: Buffers::new(Arc::clone(ram)),
+            writable: Buffers::new(Arc::clone(ram)),
+        };
+        // The iterator ends early where the chain loops or leaves its table: its last descriptor
+        // then still has a successor.
+        let mut complete = false;
+        let mut seen_writable = false;
+        for descriptor in descriptors {
+            complete = !descriptor.has_next();
+            if descriptor.is_write_only() {
+                seen_writable = true;
+                chain.writable.push(descriptor.addr(), descriptor.len() as usize);
+            } else if seen_writable {
+                return Err(ChainFault::Order);
+            } else {
+                chain.readable.push(descriptor.addr(), descriptor.len() as usize);
+            }
+        }
+        complete.then_some(chain).ok_or(ChainFault::Broken)
+    }
+}
+
+/// Logs the first malformed chain of each power of two, so that a guest cannot flood the log.
+fn warn_limited(index: u16, head: u16, fault: ChainFault) {
+    use std::sync::atomic::AtomicU64;
+    static SEEN: AtomicU64 = AtomicU64::new(0);
+    let seen = SEEN.fetch_add(1, Ordering::Relaxed) + 1;
+    if seen.is_power_of_two() {
+        warn!("queue {index}: dropped chain {head}: {fault} (malformed chains so far: {seen})");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+use std::sync::atomic::Ordering::Relaxed;
+
+use virtio_bindings::bindings::virtio_ring::VRING_DESC_F_NEXT;
+
+use super::*;
+use crate::virtio::fake_driver::{DATA, FakeDriver, Part, RAM_SIZE};
+
+#[test]
+fn chain_carries_its_buffers_and_its_completion_reaches_the_driver() {
+    let mut driver = FakeDriver::new(16);
+    driver.write(DATA, b"question");
+    let head = driver.add(&[Part::Read(DATA, 8), Part::Write(DATA + 0x100, 6)]);
+    let mut queue = driver.queue();
+    let chain = queue.next().unwrap();
+    let mut question = [0; 8];
+    chain.readable.copy_to(&mut question).unwrap();
+    chain.writable.copy_from(b"answer").unwrap();
+    queue.complete(chain.head, 6);
+    queue.signal();
+    assert_eq!(&question, b"question");
+    assert_eq!(driver.read(DATA + 0x100, 6), b"answer");
+    assert_eq!(driver.used(), [(head, 6)]);
+    assert_eq!(driver.interrupt.used.load(Relaxed), 1);
+    assert!(queue.next().is_none());
+}
+
+#[test]
+fn indirect_chain_is_followed() {
+    let mut driver = FakeDriver::new(16);
+    let parts = [Part::Read(DATA, 4), Part::Read(DATA + 16, 4), Part::Write(DATA + 32, 1)];
+    driver.add_indirect(DATA + 0x1000, &parts);
+    let chain = driver.queue().next().unwrap();
+    assert_eq!((chain.readable.len(), chain.writable.len()), (8, 1));
+}
+
+#[test]
+fn looping_chain_is_dropped_and_the_next_one_served() {
+    let mut driver = FakeDriver::new(4);
+    let table = driver.layout.descriptors;
+    driver.write_descriptor(table, 0, (DATA, 4, VRING_DESC_F_NEXT, 1));
+    driver.write_descriptor(table, 1, (DATA, 4, VRING_DESC_F_NEXT, 0));
+    driver.write_descriptor(table, 2, (DATA, 7, 0, 0));
+    driver.make_available(0);
+    driver.make_available(2);
+    let mut queue = driver.queue();
+    assert_eq!(queue.next().unwrap().readable.len(), 7);
+    assert_eq!(driver.used(), [(0, 0)]);
+    assert_eq!(driver.metrics.malformed.get(), 1);
+    assert!(driver.interrupt.resets.lock().unwrap().is_empty());
+}
+
+#[test]
+fn next_index_beyond_the_table_is_dropped() {
+    let mut driver = FakeDriver::new(4);
+    driver.write_descriptor(driver.layout.descriptors, 0, (DATA, 4, VRING_DESC_F_NEXT, 4));
+    driver.make_available(0);
+    assert!(driver.queue().next().is_none());
+    assert_eq!(driver.used(), [(0, 0)]);
+}
+
+#[test]
+fn readable_after_writable_is_dropped() {
+    let mut driver = FakeDriver::new(4);
+    driver.add(&[Part::Write(DATA, 4), Part::Read(DATA, 4)]);
+    assert!(driver.queue().next().is_none());
+    assert_eq!(driver.metrics.malformed.get(), 1);
+}
+
+#[test]
+fn address_beyond_memory_leaves_an_invalid_list() {
+    let mut driver = FakeDriver::new(4);
+    driver.add(&[Part::Read(RAM_SIZE as u64 - 1, 2), Part::Write(DATA, 1)]);
+    let chain = driver.queue().next().unwrap();
+    assert!(!chain.readable.is_valid());
+    assert!(chain.writable.is_valid());
+}
+
+#[test]
+fn available_index_jump_takes_the_queue_out_of_service_and_is_reported_once() {
+    let mut driver = FakeDriver::new(4);
+    driver.add(&[Part::Read(DATA, 1)]);
+    driver.set_available_index(5);
+    let mut queue = driver.queue();
+    assert!(queue.next().is_none());
+    assert!(queue.next().is_none());
+    assert_eq!(driver.interrupt.resets.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn head_beyond_the_table_takes_the_queue_out_of_service() {
+    let mut driver = FakeDriver::new(4);
+    driver.make_available(4);
+    assert!(driver.queue().next().is_none());
+    assert_eq!(driver.interrupt.resets.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn event_index_suppresses_the_interrupt_until_it_is_passed() {
+    let mut driver = FakeDriver::new(8).with_event_idx();
+    driver.set_used_event(1);
+    let mut queue = driver.queue();
+    for expected in [0, 1] {
+        driver.add(&[Part::Read(DATA, 1)]);
+        let chain = queue.next().unwrap();
+        queue.complete(chain.head, 0);
+        queue.signal();
+        assert_eq!(driver.interrupt.used.load(Relaxed), expected);
+    }
+    assert_eq!(driver.metrics.interrupts_suppressed.get(), 1);
+}
+
+#[test]
+fn stopped_queue_goes_on_where_it_was() {
+    let mut driver = FakeDriver::new(8);
+    let mut queue = driver.queue();
+    let first = driver.add(&[Part::Read(DATA, 1)]);
+    let chain = queue.next().unwrap();
+    queue.complete(chain.head, 0);
+    let second = driver.add(&[Part::Read(DATA, 1)]);
+    let mut queue = driver.queue_at(queue.state());
+    let chain = queue.next().unwrap();
+    queue.complete(chain.head, 0);
+    assert_eq!(driver.used(), [(first, 0), (second, 0)]);
+    assert!(queue.next().is_none());
+}
+
+#[test]
+fn chain_put_back_is_taken_again() {
+    let mut driver = FakeDriver::new(8);
+    let head = driver.add(&[Part::Read(DATA, 1)]);
+    let mut queue = driver.queue();
+    queue.next().unwrap();
+    queue.put_back();
+    assert_eq!(queue.waiting(), 1);
+    assert_eq!(queue.next().unwrap().head, head);
+}
+
+#[test]
+fn queue_outside_memory_or_of_a_bad_size_is_refused() {
+    let driver = FakeDriver::new(8);
+    let make = |layout| {
+        let links = QueueLinks {
+            memory: driver.memory.clone(),
+            kick: driver.kick.clone(),
+            interrupt: driver.interrupt.clone(),
+            metrics: driver.metrics.clone(),
+        };
+        Queue::new(0, layout, false, QueueState::default(), links).unwrap_err()
+    };
+    let size = make(QueueLayout { size: 3, ..driver.layout });
+    assert_eq!(size, InvalidQueue::Size { index: 0, size: 3 });
+    let outside = make(QueueLayout { used: RAM_SIZE as u64 - 4, ..driver.layout });
+    assert!(matches!(outside, InvalidQueue::Layout { .. }));
+    let unaligned = make(QueueLayout { descriptors: 8, ..driver.layout });
+    assert!(matches!(unaligned, InvalidQueue::Layout { .. }));
+}
