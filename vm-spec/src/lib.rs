@@ -7,8 +7,8 @@
 //! the tests all end in this document.
 //!
 //! A document that parses may still be nonsense: a disk without its file, two root disks.
-//! `Machine::try_from` checks all of that, names the field at fault, and gives a machine in which
-//! each device holds its backend. Code behind it has no "no such backend" arm.
+//! [`Machine::try_from`] checks all of that, names the field at fault, and gives a [`Machine`] in
+//! which each device holds its backend. Code behind it has no "no such backend" arm.
 //!
 //! ```
 //! let text = r#"{
@@ -26,7 +26,8 @@
 //!   }
 //! }"#;
 //! let spec: vm_spec::VmSpec = serde_json::from_str(text)?;
-//! assert_eq!(spec.components.len(), 7);
+//! let machine = vm_spec::Machine::try_from(spec)?;
+//! assert_eq!(machine.devices().len(), 3);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 #![forbid(unsafe_code)]
@@ -37,6 +38,7 @@ mod component;
 mod cpu;
 mod id;
 mod mac;
+mod machine;
 mod memory;
 mod mib;
 mod rate;
@@ -55,6 +57,10 @@ pub use cpu::{
 };
 pub use id::{ComponentId, IdError};
 pub use mac::{MacAddr, MacError};
+pub use machine::{
+    Console, Device, DeviceKind, Disk, DiskBackend, Machine, Net, NetBackend, Serial, SpecError,
+    Vsock, VsockBackend,
+};
 pub use memory::{MAX_MEMORY, MIN_MEMORY, MemoryBacking, MemorySpec};
 pub use mib::Mib;
 pub use rate::{RateLimiter, TokenBucket};

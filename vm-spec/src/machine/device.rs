@@ -1,0 +1,104 @@
+//! Devices joined with their backends.
+
+use crate::{
+    BalloonSpec, ComponentId, ConsoleSpec, DiskFileSpec, DiskSpec, EntropySpec, NetSpec,
+    SerialSpec, Slot, StreamSpec, TapFdSpec, TapSpec, VsockSpec, VsockUnixSpec,
+};
+
+/// A virtio device in its slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// The id of its component.
+    pub id: ComponentId,
+    /// Where it is plugged in; no two devices have the same.
+    pub slot: Slot,
+    /// What it is.
+    pub kind: DeviceKind,
+}
+
+/// What a virtio device is, with its backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeviceKind {
+    /// virtio-blk.
+    Disk(Disk),
+    /// virtio-net.
+    Net(Net),
+    /// virtio-vsock.
+    Vsock(Vsock),
+    /// virtio-console.
+    Console(Console),
+    /// virtio-rng.
+    Entropy(EntropySpec),
+    /// virtio-balloon.
+    Balloon(BalloonSpec),
+}
+
+/// A disk and its data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// What the guest sees.
+    pub spec: DiskSpec,
+    /// What the host provides.
+    pub backend: DiskBackend,
+}
+
+/// What holds a disk's data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DiskBackend {
+    /// A file or block device.
+    File(DiskFileSpec),
+}
+
+/// A network device and what carries its frames.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Net {
+    /// What the guest sees.
+    pub spec: NetSpec,
+    /// What the host provides.
+    pub backend: NetBackend,
+}
+
+/// What carries a network device's frames.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NetBackend {
+    /// A tap interface by name.
+    Tap(TapSpec),
+    /// An open tap.
+    TapFd(TapFdSpec),
+}
+
+/// A vsock device and what carries its connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vsock {
+    /// What the guest sees.
+    pub spec: VsockSpec,
+    /// What the host provides.
+    pub backend: VsockBackend,
+}
+
+/// What carries a vsock device's connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VsockBackend {
+    /// Unix sockets.
+    Unix(VsockUnixSpec),
+}
+
+/// A console and its stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Console {
+    /// What the guest sees.
+    pub spec: ConsoleSpec,
+    /// Where its characters go.
+    pub stream: StreamSpec,
+}
+
+/// A serial port and its stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Serial {
+    /// The id of its component.
+    pub id: ComponentId,
+    /// What the guest sees.
+    pub spec: SerialSpec,
+    /// Where its characters go.
+    pub stream: StreamSpec,
+}
