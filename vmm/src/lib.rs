@@ -1,1 +1,4 @@
 //! One KVM virtual machine: memory, vCPUs, board, boot, event loop and life cycle.
+
+pub mod kvm;
+pub mod memory;

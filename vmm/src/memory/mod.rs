@@ -1,0 +1,10 @@
+//! Guest physical memory: where it is, how it is allocated, and how KVM learns of it.
+
+pub mod allocate;
+pub mod layout;
+pub mod overlay;
+pub mod slots;
+
+pub use allocate::{AllocateError, Backing, Pages, allocate};
+pub use devices::memory::GuestRam;
+pub use layout::{AddressSpace, LayoutError};
