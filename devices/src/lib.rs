@@ -11,4 +11,5 @@ pub mod doorbell;
 pub mod interrupt;
 pub mod memory;
 pub mod metrics;
+pub mod rate_limiter;
 pub mod virtio;
