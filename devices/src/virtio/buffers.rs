@@ -67,6 +67,11 @@ impl Buffers {
         self.len
     }
 
+    /// How many ranges there are.
+    pub fn ranges(&self) -> usize {
+        self.iovecs.len()
+    }
+
     /// Whether there are no bytes.
     pub fn is_empty(&self) -> bool {
         self.len == 0
@@ -117,8 +122,21 @@ impl Buffers {
 
     /// Drops the first `count` bytes (all, if there are fewer).
     pub fn advance(&mut self, count: usize) {
-        let tail = self.split_off(count);
-        *self = tail;
+        let (mut whole, mut offset) = (0, count);
+        while let Some(iovec) = self.iovecs.get(whole).filter(|v| v.iov_len <= offset) {
+            offset -= iovec.iov_len;
+            self.invalid -= usize::from(iovec.iov_base.is_null());
+            whole += 1;
+        }
+        self.iovecs.drain(..whole);
+        if let Some(first) = self.iovecs.first_mut() {
+            first.iov_len -= offset;
+            if !first.iov_base.is_null() {
+                // SAFETY: offset is below the range's length, so the sum stays inside it.
+                first.iov_base = unsafe { first.iov_base.byte_add(offset) };
+            }
+        }
+        self.len = self.len.saturating_sub(count);
     }
 
     /// Appends the ranges of `other`, which must be of the same memory.
@@ -163,6 +181,21 @@ impl Buffers {
             let len = rest.len().min(slice.len());
             slice.copy_from(rest);
             done += len;
+        }
+        Ok(done)
+    }
+
+    /// Copies `data` to `offset` bytes from the start; returns how many bytes fitted. EFAULT if
+    /// the list is not valid.
+    pub fn copy_from_at(&self, mut offset: usize, data: &[u8]) -> io::Result<usize> {
+        let mut done = 0;
+        for slice in self.slices()? {
+            let Some(rest) = data.get(done..).filter(|r| !r.is_empty()) else { break };
+            if let Ok(slice) = slice.offset(offset.min(slice.len())) {
+                done += rest.len().min(slice.len());
+                slice.copy_from(rest);
+            }
+            offset = offset.saturating_sub(slice.len());
         }
         Ok(done)
     }
@@ -278,6 +311,37 @@ mod tests {
         assert_eq!((head.copy_to(&mut data).unwrap(), &data[..6]), (6, &b"abcdef"[..]));
         assert_eq!((tail.copy_to(&mut data).unwrap(), &data[..6]), (6, &b"ghijkl"[..]));
         assert_eq!((head.len(), tail.len()), (6, 6));
+    }
+
+    #[test]
+    fn advance_drops_whole_ranges_and_the_start_of_the_next() {
+        let mut list = buffers(&[(0x10, 4), (0x20, 4), (0x30, 4)]);
+        list.copy_from(b"abcdefghijkl").unwrap();
+        list.advance(6);
+        let mut data = [0; 6];
+        list.copy_to(&mut data).unwrap();
+        assert_eq!((&data, list.len(), list.ranges()), (b"ghijkl", 6, 2));
+        list.advance(7);
+        assert!(list.is_empty());
+    }
+
+    #[test]
+    fn advance_past_a_range_in_the_hole_leaves_a_valid_list() {
+        let mut list = buffers(&[(0x1000, 512), (0x2000, 1)]);
+        list.advance(500);
+        assert!(!list.is_valid());
+        list.advance(12);
+        assert!(list.is_valid());
+    }
+
+    #[test]
+    fn bytes_are_put_at_an_offset_across_ranges() {
+        let list = buffers(&[(0x10, 4), (0x20, 4), (0x30, 4)]);
+        assert_eq!(list.copy_from_at(3, b"abcdef").unwrap(), 6);
+        assert_eq!(list.copy_from_at(11, b"xy").unwrap(), 1);
+        let mut data = [0; 12];
+        list.copy_to(&mut data).unwrap();
+        assert_eq!(&data, b"\0\0\0abcdef\0\0x");
     }
 
     #[test]

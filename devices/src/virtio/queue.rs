@@ -4,19 +4,27 @@
 
 use std::num::Wrapping;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 
 use log::warn;
 use serde::{Deserialize, Serialize};
+use virtio_bindings::bindings::virtio_ring::VRING_AVAIL_F_NO_INTERRUPT;
 use virtio_queue::desc::split::Descriptor;
 use virtio_queue::{Queue as Ring, QueueOwnedT, QueueT};
-use vm_memory::{GuestAddress, GuestAddressSpace};
+use vm_memory::{Bytes, GuestAddress, GuestAddressSpace, GuestMemoryError};
 use vmm_sys_util::eventfd::EventFd;
 
 use super::buffers::Buffers;
 use super::device::Interrupt;
 use crate::memory::{GuestRam, Memory};
 use crate::metrics::QueueMetrics;
+
+/// Bytes of the used ring before its elements, and of one of them (VIRTIO 1.3, 2.7.8).
+const USED_RING: u64 = 4;
+const USED_ELEMENT: u64 = 8;
+/// The same of the available ring (VIRTIO 1.3, 2.7.6).
+const AVAILABLE_RING: u64 = 4;
+const AVAILABLE_ELEMENT: u64 = 2;
 
 /// The largest queue size that the specification allows (VIRTIO 1.3, 2.7).
 pub const MAX_QUEUE_SIZE: u16 = 32768;
@@ -99,6 +107,10 @@ pub struct Queue {
     broken: bool,
     /// Whether the driver was asked to notify of new buffers.
     armed: bool,
+    /// Whether event indices were negotiated.
+    event_idx: bool,
+    /// Where the used index stood when the driver was last told, or not told, of completions.
+    signalled: Wrapping<u16>,
 }
 
 impl Queue {
@@ -124,12 +136,18 @@ impl Queue {
         if layout.available == 0 || !ring.is_valid(&*links.memory.memory()) {
             return Err(InvalidQueue::Layout { index, layout });
         }
-        Ok(Self { index, ring, links, broken: false, armed: true })
+        let signalled = Wrapping(state.next_used);
+        Ok(Self { index, ring, links, broken: false, armed: true, event_idx, signalled })
     }
 
     /// The queue's index within its device.
     pub fn index(&self) -> u16 {
         self.index
+    }
+
+    /// The queue's size in descriptors.
+    pub fn size(&self) -> u16 {
+        self.ring.size()
     }
 
     /// The driver's notifications.
@@ -230,16 +248,59 @@ impl Queue {
         }
     }
 
+    /// Gives several chains back in one step: the driver sees all of them used or none, as it
+    /// must with the buffers of one network frame (VIRTIO 1.3, 5.1.6.4.1).
+    pub fn complete_together(&mut self, used: &[(u16, u32)]) {
+        let Some(((last_head, last_written), others)) = used.split_last() else { return };
+        let ram = self.links.memory.memory();
+        // The elements come first, then one store of the index publishes them.
+        let mut next = Wrapping(self.ring.next_used());
+        let size = self.ring.size();
+        for (head, written) in others {
+            let slot = u64::from(next.0 % size);
+            // Little-endian: the head in the low half, the length in the high one.
+            let element = (u64::from(*written) << 32 | u64::from(*head)).to_le();
+            let at = GuestAddress(self.ring.used_ring() + USED_RING + slot * USED_ELEMENT);
+            if ram.write_obj(element, at).is_err() {
+                return self.fail("a completion did not fit its used ring");
+            }
+            next += 1;
+        }
+        self.ring.set_next_used(next.0);
+        self.complete(*last_head, *last_written);
+    }
+
     /// Interrupts the driver if it asked to hear of the completions since the last call.
     pub fn signal(&mut self) {
-        let ram = self.links.memory.memory();
-        match self.ring.needs_notification(&*ram) {
+        match self.wants_interrupt() {
             Ok(true) => {
                 self.links.metrics.interrupts.increment();
                 self.links.interrupt.queue_used(self.index);
             }
             Ok(false) => self.links.metrics.interrupts_suppressed.increment(),
             Err(_) => self.fail("its rings left guest memory"),
+        }
+    }
+
+    /// Whether the driver asked to be interrupted for what was used since the last call (VIRTIO
+    /// 1.3, 2.7.7).
+    fn wants_interrupt(&mut self) -> Result<bool, GuestMemoryError> {
+        let ram = self.links.memory.memory();
+        let now = Wrapping(self.ring.next_used());
+        let before = std::mem::replace(&mut self.signalled, now);
+        if before == now {
+            return Ok(false);
+        }
+        // The completions must be visible before the driver's wish is read.
+        fence(Ordering::SeqCst);
+        let available = self.ring.avail_ring();
+        if self.event_idx {
+            let at = available + AVAILABLE_RING + u64::from(self.ring.size()) * AVAILABLE_ELEMENT;
+            let event: u16 = ram.load(GuestAddress(at), Ordering::Relaxed)?;
+            Ok(now - Wrapping(u16::from_le(event)) - Wrapping(1) < now - before)
+        } else {
+            let flags: u16 = ram.load(GuestAddress(available), Ordering::Relaxed)?;
+            Ok(u32::from(u16::from_le(flags)) & VRING_AVAIL_F_NO_INTERRUPT == 0)
         }
     }
 

@@ -154,3 +154,45 @@ fn queue_outside_memory_or_of_a_bad_size_is_refused() {
     let unaligned = make(QueueLayout { descriptors: 8, ..driver.layout });
     assert!(matches!(unaligned, InvalidQueue::Layout { .. }));
 }
+
+#[test]
+fn chains_completed_together_all_reach_the_driver_across_the_rings_end() {
+    let mut driver = FakeDriver::new(4);
+    let mut queue = driver.queue();
+    for _ in 0..3 {
+        driver.add(&[Part::Write(DATA, 8)]);
+        let head = queue.next().unwrap().head;
+        queue.complete(head, 0);
+    }
+    driver.used();
+    let heads: Vec<u16> = (0..3).map(|_| driver.add(&[Part::Write(DATA, 8)])).collect();
+    while queue.next().is_some() {}
+    queue.complete_together(&[(heads[0], 8), (heads[1], 8), (heads[2], 5)]);
+    assert_eq!(driver.used(), [(heads[0], 8), (heads[1], 8), (heads[2], 5)]);
+    assert_eq!(queue.state().next_used, 6);
+}
+
+#[test]
+fn event_index_inside_chains_completed_together_interrupts() {
+    let mut driver = FakeDriver::new(8).with_event_idx();
+    let heads: Vec<u16> = (0..3).map(|_| driver.add(&[Part::Write(DATA, 8)])).collect();
+    driver.set_used_event(1);
+    let mut queue = driver.queue();
+    while queue.next().is_some() {}
+    queue.complete_together(&[(heads[0], 8), (heads[1], 8), (heads[2], 8)]);
+    queue.signal();
+    assert_eq!(driver.interrupt.used.load(Relaxed), 1);
+}
+
+#[test]
+fn driver_that_wants_no_interrupts_gets_none_and_neither_does_an_empty_burst() {
+    let mut driver = FakeDriver::new(8);
+    let head = driver.add(&[Part::Write(DATA, 8)]);
+    let mut queue = driver.queue();
+    queue.signal();
+    driver.write(driver.layout.available, &1u16.to_le_bytes());
+    queue.next().unwrap();
+    queue.complete(head, 0);
+    queue.signal();
+    assert_eq!(driver.interrupt.used.load(Relaxed), 0);
+}
