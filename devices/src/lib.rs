@@ -12,4 +12,5 @@ pub mod interrupt;
 pub mod memory;
 pub mod metrics;
 pub mod rate_limiter;
+pub mod pci;
 pub mod virtio;
