@@ -130,6 +130,13 @@ impl ConfigSpace {
         }
     }
 
+    /// Sets bytes as the device, whatever the guest may write.
+    pub fn set(&mut self, at: usize, bytes: &[u8]) {
+        if let Some(place) = self.bytes.get_mut(at..).and_then(|b| b.get_mut(..bytes.len())) {
+            place.copy_from_slice(bytes);
+        }
+    }
+
     fn put(&mut self, at: usize, bytes: &[u8]) {
         self.bytes[at..at + bytes.len()].copy_from_slice(bytes);
     }

@@ -12,6 +12,7 @@ pub mod event_loop;
 #[cfg(any(test, feature = "fake-driver"))]
 pub mod fake_driver;
 pub mod queue;
+pub mod transport;
 
 pub use buffers::Buffers;
 pub use device::{Activation, DeviceType, Interrupt, VirtioDevice};

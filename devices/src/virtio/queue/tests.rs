@@ -1,6 +1,6 @@
 use std::sync::atomic::Ordering::Relaxed;
 
-use virtio_bindings::bindings::virtio_ring::VRING_DESC_F_NEXT;
+use virtio_bindings::virtio_ring::VRING_DESC_F_NEXT;
 
 use super::*;
 use crate::virtio::fake_driver::{DATA, FakeDriver, Part, RAM_SIZE};
