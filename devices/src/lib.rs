@@ -11,6 +11,6 @@ pub mod doorbell;
 pub mod interrupt;
 pub mod memory;
 pub mod metrics;
-pub mod rate_limiter;
 pub mod pci;
+pub mod rate_limiter;
 pub mod virtio;
