@@ -36,6 +36,7 @@ mod board;
 mod boot;
 mod component;
 mod cpu;
+mod end;
 mod id;
 mod mac;
 mod machine;
@@ -55,6 +56,7 @@ pub use cpu::{
     BitPattern, BitPatternError, CapabilityModifier, CpuSpec, CpuTemplate, CpuidModifier,
     CpuidRegister, CpuidRegisterModifier, MAX_VCPUS, MsrModifier, RegisterWidth,
 };
+pub use end::MachineEnd;
 pub use id::{ComponentId, IdError};
 pub use mac::{MacAddr, MacError};
 pub use machine::{
