@@ -1,1 +1,10 @@
 //! REST wire types, routers and clients, and their OpenAPI documents.
+//!
+//! * [`vm`] is the socket of one virtual machine: Firecracker's API and what goes beyond it under
+//!   `/bulkhead/`.
+//! * [`metrics`] turns one neutral snapshot of metrics into the texts that others read.
+//! * [`http`] is the HTTP/1.1 underneath.
+#![forbid(unsafe_code)]
+
+pub mod metrics;
+pub mod vm;

@@ -9,8 +9,8 @@ use thiserror::Error;
 
 /// Which bits of a register become 1, become 0, or stay. `T` is `u32` or `u64` and gives the width.
 ///
-/// Written as `0b` and then one of `0`, `1`, `x` (stay) for each bit, highest first; `_` may stand
-/// between them; bits that are not written stay.
+/// Written as one of `0`, `1`, `x` (stay) for each bit, highest first, usually after `0b`; `_` may
+/// stand between them; bits that are not written stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[serde(bound = "T: RegisterWidth")]
@@ -46,9 +46,6 @@ impl RegisterWidth for u64 {
 /// Why a text is no bit pattern.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum BitPatternError {
-    /// It does not start with `0b`.
-    #[error("bit pattern {0:?} does not start with '0b'")]
-    Prefix(String),
     /// It has a character other than `0`, `1`, `x` and `_`.
     #[error("bit pattern has the character {0:?}, only '0', '1', 'x' and '_' can be")]
     Character(char),
@@ -87,9 +84,7 @@ impl<T: RegisterWidth> FromStr for BitPattern<T> {
     type Err = BitPatternError;
 
     fn from_str(text: &str) -> Result<Self, BitPatternError> {
-        let bits = text
-            .strip_prefix("0b")
-            .ok_or_else(|| BitPatternError::Prefix(text.chars().take(16).collect()))?;
+        let bits = text.strip_prefix("0b").unwrap_or(text);
         let (mut mask, mut value, mut count) = (0u64, 0u64, 0u32);
         for bit in bits.chars().filter(|c| *c != '_') {
             let (in_mask, in_value) = match bit {
@@ -171,12 +166,13 @@ mod tests {
     }
 
     #[test]
-    fn pattern_without_prefix_digit_or_bit_is_refused() {
-        assert_eq!(
-            "x10".parse::<BitPattern<u32>>(),
-            Err(BitPatternError::Prefix("x10".to_owned()))
-        );
+    fn pattern_with_another_digit_or_without_a_bit_is_refused() {
         assert_eq!("0b12".parse::<BitPattern<u32>>(), Err(BitPatternError::Character('2')));
         assert_eq!("0b_".parse::<BitPattern<u32>>(), Err(BitPatternError::Empty));
+    }
+
+    #[test]
+    fn prefix_may_be_left_out() {
+        assert_eq!("x10".parse::<BitPattern<u32>>(), "0bx10".parse());
     }
 }
