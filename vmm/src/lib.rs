@@ -1,4 +1,5 @@
 //! One KVM virtual machine: memory, vCPUs, board, boot, event loop and life cycle.
 
+pub mod boot;
 pub mod kvm;
 pub mod memory;
