@@ -11,6 +11,7 @@ pub mod doorbell;
 pub mod interrupt;
 pub mod memory;
 pub mod metrics;
+pub mod mmds;
 pub mod net;
 pub mod pci;
 pub mod rate_limiter;
