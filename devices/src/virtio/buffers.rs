@@ -231,6 +231,32 @@ impl Buffers {
         Ok(())
     }
 
+    /// Fills with random bytes of the host's generator, at most `limit` of them; returns how many.
+    pub fn fill_random(&self, limit: usize) -> io::Result<usize> {
+        let mut done = 0;
+        for slice in self.slices()? {
+            let end = done + slice.len().min(limit - done);
+            let start = slice.ptr_guard_mut();
+            let mut at = 0;
+            while done < end {
+                // SAFETY: `at` plus the length is at most the slice's length, which `ram` keeps
+                // mapped.
+                let n =
+                    unsafe { libc::getrandom(start.as_ptr().byte_add(at).cast(), end - done, 0) };
+                match usize::try_from(n) {
+                    Ok(n) => (at, done) = (at + n, done + n),
+                    Err(_) => {
+                        let error = io::Error::last_os_error();
+                        if error.kind() != io::ErrorKind::Interrupted {
+                            return Err(error);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(done)
+    }
+
     /// Reads from `fd` at its position straight into guest memory (readv), one call, at most
     /// [`MAX_IOVECS`] ranges. Returns the bytes read, 0 at the end of the stream.
     pub fn read_from(&self, fd: BorrowedFd<'_>) -> io::Result<usize> {

@@ -7,6 +7,7 @@
 
 pub mod buffers;
 pub mod device;
+pub mod entropy;
 pub mod event_loop;
 
 #[cfg(any(test, feature = "fake-driver"))]
