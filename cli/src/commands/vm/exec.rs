@@ -1,0 +1,84 @@
+//! `bulkhead vm exec`.
+
+use std::process::ExitCode;
+use std::sync::mpsc;
+use std::thread;
+
+use agent_protocol::client::{Client, Connector};
+use anyhow::Context;
+
+use crate::host::exec::{ExecOptions, Running};
+use crate::host::machines::{self, MachineFolder};
+use crate::host::signals::{self, Signal};
+use crate::host::terminal;
+
+/// A command for a running machine.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    options: ExecOptions,
+    /// Name of the machine
+    name: String,
+    /// Command to run in the guest
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "CMD"
+    )]
+    command: Vec<String>,
+}
+
+enum Event {
+    Signal(Signal),
+    Ended(anyhow::Result<u8>),
+}
+
+impl From<Signal> for Event {
+    fn from(signal: Signal) -> Self {
+        Self::Signal(signal)
+    }
+}
+
+/// Exits as the command does.
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let folder = MachineFolder::open(&machines::root(), &args.name)?;
+    let client = Client::connect(&Connector::new(folder.vsock_socket()))
+        .with_context(|| format!("failed to reach the agent in {}", args.name))?;
+    let spec = args.options.spec(&args.command)?;
+    let (sender, events) = mpsc::channel();
+    signals::forward(sender.clone())?;
+    let running = match Running::start(&client, &spec) {
+        Ok(running) => running,
+        Err(error) => return Ok(failed(&error)),
+    };
+    let handle = running.handle.clone();
+    thread::spawn(move || {
+        let _ = sender.send(Event::Ended(running.wait().map_err(Into::into)));
+    });
+    let mut asked = false;
+    loop {
+        match events.recv()? {
+            Event::Ended(Ok(status)) => return Ok(status.into()),
+            Event::Ended(Err(error)) => return Ok(failed(&error)),
+            Event::Signal(Signal::Resized) => {
+                if let Some((rows, columns)) = terminal::size() {
+                    // A command that just ended has no terminal to resize.
+                    let _ = handle.resize(rows, columns);
+                }
+            }
+            // The second one is for this process.
+            Event::Signal(Signal::End(number)) if std::mem::replace(&mut asked, true) => {
+                return Ok(signals::exit_status(number).into());
+            }
+            Event::Signal(Signal::End(number)) => {
+                let _ = handle.signal_group(number.unsigned_abs());
+            }
+        }
+    }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    crate::output::report(error);
+    crate::host::exec::failure_status(error).into()
+}

@@ -1,0 +1,147 @@
+//! The monitor's process, `bulkhead-vmm`.
+
+use std::env;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use anyhow::Context;
+use vm_spec::MachineEnd;
+
+use super::machines::{MachineFolder, MonitorRecord};
+use super::signals;
+
+/// The program's name, beside this one or on the PATH.
+const PROGRAM: &str = "bulkhead-vmm";
+
+/// Where the monitor's program is: `BULKHEAD_VMM`, else beside this program, else on the PATH.
+pub(crate) fn program() -> PathBuf {
+    if let Some(path) = env::var_os("BULKHEAD_VMM").filter(|p| !p.is_empty()) {
+        return path.into();
+    }
+    let beside = env::current_exe().ok().and_then(|me| Some(me.parent()?.join(PROGRAM)));
+    beside.filter(|path| path.exists()).unwrap_or_else(|| PROGRAM.into())
+}
+
+/// What becomes of the machine's console.
+pub(crate) enum Console {
+    /// Its characters go through this socket.
+    Attached(UnixStream),
+    /// The monitor keeps the last of them.
+    Kept,
+}
+
+/// How to start a monitor.
+pub(crate) struct Launch<'a> {
+    pub(crate) folder: &'a MachineFolder,
+    pub(crate) console: Console,
+    /// Whether the machine ends with this process.
+    pub(crate) ends_with_us: bool,
+    /// Further arguments.
+    pub(crate) arguments: Vec<String>,
+}
+
+impl Launch<'_> {
+    /// Starts the monitor on the folder's document.
+    pub(crate) fn spawn(self) -> anyhow::Result<Child> {
+        let program = program();
+        let mut command = Command::new(&program);
+        command
+            .arg("--id")
+            .arg(self.folder.name())
+            .arg("--api-sock")
+            .arg(self.folder.api_socket())
+            .arg("--spec")
+            .arg(self.folder.spec_file())
+            .arg("--log-path")
+            .arg(self.folder.log_file())
+            .args(self.arguments)
+            // Of its own, so that the terminal's ^C reaches this process only.
+            .process_group(0);
+        if self.ends_with_us {
+            command.arg("--exit-with-parent");
+        }
+        match self.console {
+            Console::Attached(socket) => {
+                let output: OwnedFd = socket.try_clone()?.into();
+                command.stdin(Stdio::from(OwnedFd::from(socket))).stdout(Stdio::from(output));
+            }
+            Console::Kept => {
+                let errors = File::options()
+                    .create(true)
+                    .append(true)
+                    .open(self.folder.log_file())
+                    .context("failed to open the monitor's log")?;
+                command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::from(errors));
+            }
+        }
+        let child = command.spawn().with_context(|| {
+            format!("failed to start {} (set BULKHEAD_VMM to its path)", program.display())
+        })?;
+        let record = MonitorRecord::of(child.id());
+        // One that has ended already is found out by whoever waits for it.
+        if let Ok(record) = record {
+            self.folder.set_monitor(&record)?;
+        }
+        Ok(child)
+    }
+}
+
+/// How a monitor's process ended: as its machine did, or by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// There was a machine.
+    Machine(MachineEnd),
+    /// There was none, or the monitor failed. The process's own exit status.
+    Failed(u8),
+    /// A signal ended the process.
+    Killed(i32),
+}
+
+impl From<ExitStatus> for Ended {
+    fn from(status: ExitStatus) -> Self {
+        if let Some(signal) = status.signal() {
+            return Self::Killed(signal);
+        }
+        let code = u8::try_from(status.code().unwrap_or(1)).unwrap_or(1);
+        MachineEnd::from_exit_status(code).map_or(Self::Failed(code), Self::Machine)
+    }
+}
+
+impl Ended {
+    /// The exit status with which `bulkhead vm run` says so.
+    pub(crate) fn exit_status(self) -> u8 {
+        match self {
+            Self::Machine(end) => end.exit_status(),
+            Self::Failed(code) => code,
+            Self::Killed(signal) => signals::exit_status(signal),
+        }
+    }
+
+    /// A sentence for the user.
+    pub(crate) fn describe(self, log: &Path) -> String {
+        match self {
+            Self::Machine(end) => format!("The guest {}.", end.describe()),
+            Self::Failed(code) => {
+                format!("The monitor failed with status {code}; its log: {}", log.display())
+            }
+            Self::Killed(signal) => format!("The monitor was killed by signal {signal}."),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_statuses_tell_machine_ends_from_failures() {
+        assert_eq!(Ended::from(ExitStatus::from_raw(0)), Ended::Machine(MachineEnd::PowerOff));
+        assert_eq!(Ended::from(ExitStatus::from_raw(102 << 8)), Ended::Machine(MachineEnd::Panic));
+        assert_eq!(Ended::from(ExitStatus::from_raw(1 << 8)), Ended::Failed(1));
+        assert_eq!(Ended::from(ExitStatus::from_raw(9)).exit_status(), 137);
+    }
+}
