@@ -3,3 +3,4 @@
 pub mod boot;
 pub mod kvm;
 pub mod memory;
+pub mod x86_64;
