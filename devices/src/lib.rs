@@ -7,6 +7,7 @@
 //! [`memory::Memory`].
 
 pub mod bus;
+pub mod disk;
 pub mod doorbell;
 pub mod interrupt;
 pub mod memory;
