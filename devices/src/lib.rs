@@ -10,6 +10,7 @@ pub mod bus;
 pub mod disk;
 pub mod doorbell;
 pub mod interrupt;
+pub mod legacy;
 pub mod memory;
 pub mod metrics;
 pub mod mmds;
