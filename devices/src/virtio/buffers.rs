@@ -264,6 +264,22 @@ impl Buffers {
         self.vectored(|iov, n| unsafe { libc::readv(fd.as_raw_fd(), iov, n) })
     }
 
+    /// Reads one frame from `fd` straight into guest memory (readv), one call. Returns its length,
+    /// or `None` if it was longer than the list, whose contents are then its beginning. E2BIG if
+    /// there are [`MAX_IOVECS`] ranges or more.
+    pub fn read_frame(&mut self, fd: BorrowedFd<'_>) -> io::Result<Option<usize>> {
+        if self.iovecs.len() >= MAX_IOVECS {
+            return Err(io::Error::from_raw_os_error(libc::E2BIG));
+        }
+        // Descriptors that carry frames cut off silently what does not fit: a byte that lands
+        // beyond the list shows it.
+        let mut spill = [0u8; 1];
+        self.iovecs.push(libc::iovec { iov_base: spill.as_mut_ptr().cast(), iov_len: 1 });
+        let result = self.read_from(fd);
+        self.iovecs.pop();
+        result.map(|n| (n <= self.len).then_some(n))
+    }
+
     /// Writes to `fd` at its position straight from guest memory (writev), one call.
     pub fn write_to(&self, fd: BorrowedFd<'_>) -> io::Result<usize> {
         // SAFETY: the vectors are valid for reading and are kept alive by `ram`.

@@ -13,6 +13,7 @@ pub mod event_loop;
 
 #[cfg(any(test, feature = "fake-driver"))]
 pub mod fake_driver;
+pub mod net;
 pub mod queue;
 pub mod transport;
 

@@ -272,7 +272,12 @@ impl Queue {
 
     /// Interrupts the driver if it asked to hear of the completions since the last call.
     pub fn signal(&mut self) {
-        match self.wants_interrupt() {
+        let now = Wrapping(self.ring.next_used());
+        let before = std::mem::replace(&mut self.signalled, now);
+        if before == now {
+            return;
+        }
+        match self.wants_interrupt(before, now) {
             Ok(true) => {
                 self.links.metrics.interrupts.increment();
                 self.links.interrupt.queue_used(self.index);
@@ -282,15 +287,14 @@ impl Queue {
         }
     }
 
-    /// Whether the driver asked to be interrupted for what was used since the last call (VIRTIO
-    /// 1.3, 2.7.7).
-    fn wants_interrupt(&mut self) -> Result<bool, GuestMemoryError> {
+    /// Whether the driver asked to be interrupted when the used index goes from `before` to `now`
+    /// (VIRTIO 1.3, 2.7.7).
+    fn wants_interrupt(
+        &self,
+        before: Wrapping<u16>,
+        now: Wrapping<u16>,
+    ) -> Result<bool, GuestMemoryError> {
         let ram = self.links.memory.memory();
-        let now = Wrapping(self.ring.next_used());
-        let before = std::mem::replace(&mut self.signalled, now);
-        if before == now {
-            return Ok(false);
-        }
         // The completions must be visible before the driver's wish is read.
         fence(Ordering::SeqCst);
         let available = self.ring.avail_ring();

@@ -19,6 +19,8 @@ const HEADER_LEN: i32 = 12;
 /// The longest name of an interface (IFNAMSIZ, less the NUL).
 const MAX_NAME: usize = 15;
 
+const USO: Offloads = Offloads::USO4.union(Offloads::USO6);
+
 /// Why a tap cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenTapError {
@@ -164,8 +166,8 @@ impl Tap {
 /// What the kernel takes: there is no way to ask but to try. The next call sets what is wanted.
 fn probe_offloads(fd: BorrowedFd<'_>) -> Offloads {
     let base = Offloads::CSUM | Offloads::TSO4 | Offloads::TSO6 | Offloads::TSO_ECN;
-    // Linux 6.2 and later knows USO, only for both families together.
-    let wishes = [base, base | Offloads::UFO, base | Offloads::USO4 | Offloads::USO6];
+    // Linux 6.2 and later knows USO.
+    let wishes = [base, base | Offloads::UFO, base | USO];
     let accepted = |wish: &&Offloads| ioctl::set_offloads(fd, **wish).is_ok();
     wishes.iter().filter(accepted).fold(Offloads::empty(), |all, wish| all | *wish)
 }
@@ -182,7 +184,12 @@ impl NetBackend for Tap {
     }
 
     fn set_offloads(&self, offloads: Offloads) -> io::Result<()> {
-        ioctl::set_offloads(self.fd.as_fd(), offloads & self.supported)
+        let mut offloads = offloads & self.supported;
+        // The kernel takes both families or none.
+        if !offloads.contains(USO) {
+            offloads.remove(USO);
+        }
+        ioctl::set_offloads(self.fd.as_fd(), offloads)
     }
 
     fn set_enabled(&self, enabled: bool) -> io::Result<()> {
