@@ -8,6 +8,7 @@
 
 pub mod bus;
 pub mod disk;
+pub mod char;
 pub mod doorbell;
 pub mod interrupt;
 pub mod legacy;
