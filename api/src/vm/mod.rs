@@ -14,6 +14,8 @@
 
 pub mod wire;
 
+pub mod config_state;
+
 mod controller;
 mod fault;
 mod request;

@@ -15,6 +15,7 @@ use super::wire::{
     PartialNetworkInterface, PartialPmem, Pmem, SnapshotLoadParams, Vm, VmState, Vsock,
 };
 use body::parse;
+pub(crate) use body::parse_json;
 
 /// Longest id of a drive, network interface or pmem device, in characters.
 const MAX_ID: usize = 64;

@@ -50,3 +50,19 @@ impl From<RateLimiter> for vm_spec::RateLimiter {
         Self { bandwidth: limiter.bandwidth.map(Into::into), ops: limiter.ops.map(Into::into) }
     }
 }
+
+impl From<vm_spec::TokenBucket> for TokenBucket {
+    fn from(bucket: vm_spec::TokenBucket) -> Self {
+        Self {
+            size: bucket.size,
+            one_time_burst: bucket.one_time_burst,
+            refill_time: bucket.refill_time_ms,
+        }
+    }
+}
+
+impl From<vm_spec::RateLimiter> for RateLimiter {
+    fn from(limiter: vm_spec::RateLimiter) -> Self {
+        Self { bandwidth: limiter.bandwidth.map(Into::into), ops: limiter.ops.map(Into::into) }
+    }
+}

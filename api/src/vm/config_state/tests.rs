@@ -1,0 +1,516 @@
+//! What a client sees of the rules: Firecracker's documented faults and orders.
+
+mod documents;
+mod running;
+
+use std::io;
+use std::path::Path;
+
+use vm_spec::{BoardSpec, StreamSpec};
+
+use super::*;
+use crate::vm::wire::{Logger, Metrics};
+use crate::vm::{Target, route};
+
+/// A host that records what it is asked to open, and fails for paths that contain `missing`.
+#[derive(Debug, Default)]
+struct FakeHost(Vec<String>);
+
+impl FakeHost {
+    fn open(&mut self, what: &str, name: &str) -> io::Result<()> {
+        if name.contains("missing") {
+            return Err(io::Error::from_raw_os_error(2));
+        }
+        self.0.push(format!("{what} {name}"));
+        Ok(())
+    }
+}
+
+impl Host for FakeHost {
+    fn open_kernel(&mut self, path: &Path) -> io::Result<()> {
+        self.open("kernel", path.to_str().unwrap())
+    }
+    fn open_initrd(&mut self, path: Option<&Path>) -> io::Result<()> {
+        path.map_or(Ok(()), |path| self.open("initrd", path.to_str().unwrap()))
+    }
+    fn open_drive(&mut self, path: &Path, read_only: bool) -> io::Result<()> {
+        let what = if read_only { "drive(ro)" } else { "drive" };
+        self.open(what, path.to_str().unwrap())
+    }
+    fn close_drive(&mut self, path: &Path) {
+        self.0.push(format!("close {}", path.display()));
+    }
+    fn open_tap(&mut self, name: &str) -> io::Result<()> {
+        self.open("tap", name)
+    }
+    fn close_tap(&mut self, name: &str) {
+        self.0.push(format!("close {name}"));
+    }
+    fn bind_vsock(&mut self, path: &Path) -> io::Result<()> {
+        self.open("vsock", path.to_str().unwrap())
+    }
+    fn unbind_vsock(&mut self, path: &Path) {
+        self.0.push(format!("close {}", path.display()));
+    }
+    fn open_stream(&mut self, stream: &StreamSpec) -> io::Result<()> {
+        self.open("stream", &format!("{stream:?}"))
+    }
+    fn close_stream(&mut self, stream: &StreamSpec) {
+        self.0.push(format!("close {stream:?}"));
+    }
+    fn set_logger(&mut self, logger: &Logger) -> io::Result<()> {
+        self.open("log", logger.log_path.as_deref().unwrap_or("-"))
+    }
+    fn set_metrics(&mut self, metrics: &Metrics) -> io::Result<()> {
+        self.open("metrics", &metrics.metrics_path)
+    }
+    fn read_cpu_config(&mut self, path: &Path) -> io::Result<String> {
+        self.open("cpu", path.to_str().unwrap())?;
+        Ok(r#"{"msr_modifiers":[{"addr":"0x10","bitmap":"0b1"}]}"#.into())
+    }
+}
+
+/// A machine as a client sees it, whose monitor succeeds in everything.
+struct Vm {
+    state: ConfigState,
+    host: FakeHost,
+}
+
+impl Vm {
+    fn new() -> Self {
+        let identity = Identity {
+            id: "vm1".into(),
+            app_name: "Test".into(),
+            version: "1.2.3".into(),
+            board: BoardSpec::default(),
+        };
+        Self { state: ConfigState::new(identity), host: FakeHost::default() }
+    }
+
+    /// A machine with what `InstanceStart` needs.
+    fn with_kernel() -> Self {
+        let mut vm = Self::new();
+        vm.put("/boot-source", r#"{"kernel_image_path":"/k"}"#);
+        vm
+    }
+
+    fn started() -> Self {
+        let mut vm = Self::with_kernel();
+        vm.start();
+        vm
+    }
+
+    fn start(&mut self) {
+        self.put("/actions", r#"{"action_type":"InstanceStart"}"#);
+    }
+
+    fn send(&mut self, method: &str, path: &str, body: &str) -> Result<Step, VmFault> {
+        let routed = route(method, path, body.as_bytes()).unwrap();
+        let Target::Vm(request) = routed.target else { panic!("not for the monitor") };
+        self.state.handle(request, &mut self.host)
+    }
+
+    fn put(&mut self, path: &str, body: &str) {
+        self.done("PUT", path, body);
+    }
+
+    /// Sends a request that succeeds, and commits it.
+    fn done(&mut self, method: &str, path: &str, body: &str) -> Option<Operation> {
+        match self.send(method, path, body).unwrap() {
+            Step::Reply(_) => None,
+            Step::Operate(operation, pending) => {
+                self.state.commit(pending);
+                Some(operation)
+            }
+        }
+    }
+
+    fn reply(&mut self, path: &str) -> VmResponse {
+        match self.send("GET", path, "").unwrap() {
+            Step::Reply(reply) => reply,
+            Step::Operate(operation, _) => panic!("{operation:?}"),
+        }
+    }
+
+    fn fault(&mut self, method: &str, path: &str, body: &str) -> String {
+        match self.send(method, path, body) {
+            Ok(step) => panic!("{step:?}"),
+            Err(fault) => fault.to_string(),
+        }
+    }
+
+    fn config(&mut self) -> crate::vm::wire::FullVmConfiguration {
+        match self.reply("/vm/config") {
+            VmResponse::Config(config) => *config,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+const BEFORE: &str = "The requested operation is not supported before starting the microVM.";
+const AFTER: &str = "The requested operation is not supported after starting the microVM.";
+
+/// Requests with a body that is right.
+const PRE_BOOT_ONLY: &[(&str, &str, &str)] = &[
+    ("PUT", "/boot-source", r#"{"kernel_image_path":"/k"}"#),
+    ("PUT", "/machine-config", r#"{"vcpu_count":1,"mem_size_mib":64}"#),
+    ("PATCH", "/machine-config", r#"{"vcpu_count":1}"#),
+    ("PUT", "/cpu-config", "{}"),
+    ("PUT", "/vsock", r#"{"guest_cid":3,"uds_path":"/v"}"#),
+    ("PUT", "/entropy", "{}"),
+    ("PUT", "/serial", "{}"),
+    ("PUT", "/balloon", r#"{"amount_mib":1,"deflate_on_oom":true}"#),
+    ("PUT", "/logger", "{}"),
+    ("PUT", "/metrics", r#"{"metrics_path":"/m"}"#),
+    ("PUT", "/mmds/config", r#"{"network_interfaces":[]}"#),
+    ("PUT", "/hotplug/memory", r#"{"total_size_mib":1024}"#),
+    ("PUT", "/snapshot/load", r#"{"snapshot_path":"s","mem_file_path":"m"}"#),
+    ("PUT", "/actions", r#"{"action_type":"InstanceStart"}"#),
+    ("PUT", "/bulkhead/spec", r#"{"boot":{"kernel":"/k"}}"#),
+];
+
+const RUNNING_ONLY: &[(&str, &str, &str)] = &[
+    ("PUT", "/actions", r#"{"action_type":"FlushMetrics"}"#),
+    ("PUT", "/actions", r#"{"action_type":"SendCtrlAltDel"}"#),
+    ("PATCH", "/vm", r#"{"state":"Paused"}"#),
+    ("PATCH", "/vm", r#"{"state":"Resumed"}"#),
+    ("PATCH", "/drives/d", r#"{"drive_id":"d","path_on_host":"/x"}"#),
+    ("DELETE", "/drives/d", ""),
+    ("PATCH", "/network-interfaces/n", r#"{"iface_id":"n"}"#),
+    ("DELETE", "/network-interfaces/n", ""),
+    ("PATCH", "/pmem/p", r#"{"id":"p"}"#),
+    ("DELETE", "/pmem/p", ""),
+    ("PATCH", "/balloon", r#"{"amount_mib":1}"#),
+    ("GET", "/balloon/statistics", ""),
+    ("PATCH", "/balloon/statistics", r#"{"stats_polling_interval_s":1}"#),
+    ("PATCH", "/balloon/hinting/start", ""),
+    ("GET", "/balloon/hinting/status", ""),
+    ("PATCH", "/balloon/hinting/stop", ""),
+    ("GET", "/hotplug/memory", ""),
+    ("PATCH", "/hotplug/memory", r#"{"requested_size_mib":128}"#),
+    ("PUT", "/snapshot/create", r#"{"snapshot_path":"s","mem_file_path":"m"}"#),
+    ("PUT", "/bulkhead/actions", r#"{"action_type":"PowerButton"}"#),
+    ("GET", "/bulkhead/console", ""),
+];
+
+#[test]
+fn what_configures_is_refused_after_the_start() {
+    let mut vm = Vm::started();
+    for (method, path, body) in PRE_BOOT_ONLY {
+        assert_eq!(vm.fault(method, path, body), AFTER, "{method} {path}");
+    }
+}
+
+#[test]
+fn what_needs_a_guest_is_refused_before_the_start() {
+    let mut vm = Vm::with_kernel();
+    for (method, path, body) in RUNNING_ONLY {
+        assert_eq!(vm.fault(method, path, body), BEFORE, "{method} {path}");
+    }
+}
+
+#[test]
+fn what_needs_a_guest_is_refused_before_the_start_of_a_document_too() {
+    let mut vm = Vm::new();
+    vm.put("/bulkhead/spec", r#"{"boot":{"kernel":"/k"}}"#);
+    for (method, path, body) in RUNNING_ONLY {
+        assert_eq!(vm.fault(method, path, body), BEFORE, "{method} {path}");
+    }
+}
+
+#[test]
+fn what_comes_later_says_so() {
+    let later = |what: &str| {
+        format!("The requested operation is not supported: {what} is not available yet.")
+    };
+    let mut vm = Vm::new();
+    let load = r#"{"snapshot_path":"s","mem_file_path":"m"}"#;
+    assert_eq!(vm.fault("PUT", "/snapshot/load", load), later("PUT /snapshot/load"));
+    let memory = r#"{"total_size_mib":1024}"#;
+    assert_eq!(vm.fault("PUT", "/hotplug/memory", memory), later("PUT /hotplug/memory"));
+    let pmem = r#"{"id":"p","path_on_host":"/p"}"#;
+    assert_eq!(vm.fault("PUT", "/pmem/p", pmem), later("PUT /pmem"));
+    let vhost = r#"{"drive_id":"d","is_root_device":false,"socket":"/s"}"#;
+    assert_eq!(vm.fault("PUT", "/drives/d", vhost), later("a vhost-user drive"));
+
+    let mut vm = Vm::started();
+    let create = r#"{"snapshot_path":"s","mem_file_path":"m"}"#;
+    assert_eq!(vm.fault("PUT", "/snapshot/create", create), later("PUT /snapshot/create"));
+    assert_eq!(vm.fault("GET", "/hotplug/memory", ""), later("GET /hotplug/memory"));
+    assert_eq!(vm.fault("DELETE", "/drives/d", ""), later("DELETE /drives"));
+    let drive = r#"{"drive_id":"d","is_root_device":false,"path_on_host":"/d"}"#;
+    assert_eq!(vm.fault("PUT", "/drives/d", drive), later("PUT /drives while the guest runs"));
+}
+
+#[test]
+fn start_without_a_kernel_is_refused() {
+    assert_eq!(
+        Vm::new().fault("PUT", "/actions", r#"{"action_type":"InstanceStart"}"#),
+        "Start microvm error: Cannot start microvm without kernel configuration."
+    );
+}
+
+#[test]
+fn state_follows_start_pause_and_resume() {
+    let mut vm = Vm::with_kernel();
+    assert_eq!(vm.state.state(), InstanceState::NotStarted);
+    vm.start();
+    assert_eq!(vm.state.state(), InstanceState::Running);
+    let pause = r#"{"state":"Paused"}"#;
+    assert_eq!(vm.done("PATCH", "/vm", pause), Some(Operation::Pause));
+    assert_eq!(vm.state.state(), InstanceState::Paused);
+    assert_eq!(vm.done("PATCH", "/vm", pause), None);
+    assert_eq!(vm.done("PATCH", "/vm", r#"{"state":"Resumed"}"#), Some(Operation::Resume));
+    assert_eq!(vm.state.state(), InstanceState::Running);
+}
+
+#[test]
+fn operation_that_failed_changes_nothing() {
+    let mut vm = Vm::with_kernel();
+    let start = VmRequest::Action(crate::vm::wire::ActionType::InstanceStart);
+    let failed = vm.state.answer(start, &mut vm.host, |_, _| Err(VmFault::Start("no".into())));
+    assert_eq!(failed.unwrap_err(), VmFault::Start("no".into()));
+    assert_eq!(vm.state.state(), InstanceState::NotStarted);
+}
+
+#[test]
+fn instance_says_who_it_is() {
+    let VmResponse::Instance(info) = Vm::started().reply("/") else { panic!() };
+    assert_eq!((info.id.as_str(), info.state), ("vm1", InstanceState::Running));
+    assert_eq!((info.app_name.as_str(), info.vmm_version.as_str()), ("Test", "1.2.3"));
+}
+
+#[test]
+fn kernel_that_cannot_be_opened_is_refused() {
+    assert_eq!(
+        Vm::new().fault("PUT", "/boot-source", r#"{"kernel_image_path":"missing"}"#),
+        "Boot source error: The kernel file cannot be opened: No such file or directory (os \
+         error 2)"
+    );
+}
+
+#[test]
+fn initrd_that_cannot_be_opened_is_refused() {
+    let body = r#"{"kernel_image_path":"/k","initrd_path":"missing"}"#;
+    assert_eq!(
+        Vm::new().fault("PUT", "/boot-source", body),
+        "Boot source error: The initrd file cannot be opened due to invalid path or invalid \
+         permissions. No such file or directory (os error 2)"
+    );
+}
+
+#[test]
+fn command_line_with_a_newline_or_too_long_is_refused() {
+    let newline = r#"{"kernel_image_path":"/k","boot_args":"a\nb"}"#;
+    assert_eq!(
+        Vm::new().fault("PUT", "/boot-source", newline),
+        "Boot source error: The kernel command line is invalid: String contains a non-printable \
+         ASCII character."
+    );
+    let long = format!(r#"{{"kernel_image_path":"/k","boot_args":"{}"}}"#, "a".repeat(2048));
+    assert_eq!(
+        Vm::new().fault("PUT", "/boot-source", &long),
+        "Boot source error: The kernel command line is invalid: Inserting string would make \
+         command line too long."
+    );
+}
+
+const VCPUS: &str = "Machine config error: The number of vCPUs must be greater than 0, less than \
+                     255 and must be 1 or an even number if SMT is enabled.";
+const MEMORY: &str = "Machine config error: The memory size (MiB) is either 0, or not a multiple \
+                      of the configured page size.";
+
+#[test]
+fn count_of_vcpus_is_checked() {
+    let mut vm = Vm::new();
+    let patch = |vm: &mut Vm, body: &str| vm.fault("PATCH", "/machine-config", body);
+    assert_eq!(patch(&mut vm, r#"{"vcpu_count":0}"#), VCPUS);
+    assert_eq!(patch(&mut vm, r#"{"vcpu_count":255}"#), VCPUS);
+    assert_eq!(patch(&mut vm, r#"{"vcpu_count":3,"smt":true}"#), VCPUS);
+    vm.done("PATCH", "/machine-config", r#"{"vcpu_count":1,"smt":true}"#);
+    vm.done("PATCH", "/machine-config", r#"{"vcpu_count":254,"smt":true}"#);
+    assert_eq!(vm.config().machine_config.unwrap().vcpu_count, 254);
+}
+
+#[test]
+fn size_of_memory_is_checked() {
+    let mut vm = Vm::new();
+    assert_eq!(vm.fault("PATCH", "/machine-config", r#"{"mem_size_mib":0}"#), MEMORY);
+    let odd = r#"{"mem_size_mib":63,"huge_pages":"2M"}"#;
+    assert_eq!(vm.fault("PATCH", "/machine-config", odd), MEMORY);
+}
+
+#[test]
+fn memory_smaller_than_the_balloon_is_refused() {
+    let mut vm = Vm::new();
+    vm.put("/balloon", r#"{"amount_mib":100,"deflate_on_oom":true}"#);
+    assert_eq!(
+        vm.fault("PATCH", "/machine-config", r#"{"mem_size_mib":64}"#),
+        "Machine config error: The memory size (MiB) is smaller than the previously set balloon \
+         device target size."
+    );
+}
+
+#[test]
+fn balloon_larger_than_memory_is_refused() {
+    assert_eq!(
+        Vm::new().fault("PUT", "/balloon", r#"{"amount_mib":129,"deflate_on_oom":true}"#),
+        "Balloon config error: Amount of pages requested is too large."
+    );
+}
+
+#[test]
+fn balloon_that_is_not_there_is_said_so() {
+    assert_eq!(
+        Vm::new().fault("GET", "/balloon", ""),
+        "Balloon config error: No balloon device found."
+    );
+}
+
+#[test]
+fn static_template_is_refused_at_the_start() {
+    let mut vm = Vm::with_kernel();
+    vm.done("PATCH", "/machine-config", r#"{"cpu_template":"T2"}"#);
+    let start = r#"{"action_type":"InstanceStart"}"#;
+    assert!(vm.fault("PUT", "/actions", start).starts_with("Start microvm error: Failed to get"));
+    vm.done("PATCH", "/machine-config", r#"{"cpu_template":"None"}"#);
+    vm.start();
+}
+
+#[test]
+fn second_root_drive_is_refused() {
+    let mut vm = Vm::new();
+    vm.put("/drives/a", r#"{"drive_id":"a","is_root_device":true,"path_on_host":"/a"}"#);
+    assert_eq!(
+        vm.fault(
+            "PUT",
+            "/drives/b",
+            r#"{"drive_id":"b","is_root_device":true,"path_on_host":"/b"}"#
+        ),
+        "Drive config error: A root block device already exists!"
+    );
+}
+
+#[test]
+fn drive_whose_file_cannot_be_opened_is_refused() {
+    let body = r#"{"drive_id":"a","is_root_device":false,"path_on_host":"missing"}"#;
+    assert_eq!(
+        Vm::new().fault("PUT", "/drives/a", body),
+        "Drive config error: Unable to create the virtio block device: Virtio backend error: \
+         Error manipulating the backing file: No such file or directory (os error 2) missing"
+    );
+}
+
+#[test]
+fn drive_without_a_file_is_refused() {
+    assert_eq!(
+        Vm::new().fault("PUT", "/drives/a", r#"{"drive_id":"a","is_root_device":false}"#),
+        "Drive config error: Unable to create the virtio block device: Invalid block config."
+    );
+}
+
+#[test]
+fn file_of_a_drive_that_was_put_again_is_closed() {
+    let mut vm = Vm::new();
+    vm.put("/drives/a", r#"{"drive_id":"a","is_root_device":false,"path_on_host":"/1"}"#);
+    vm.put(
+        "/drives/a",
+        r#"{"drive_id":"a","is_root_device":false,"is_read_only":true,"path_on_host":"/2"}"#,
+    );
+    assert_eq!(vm.host.0, ["drive /1", "drive(ro) /2", "close /1"]);
+}
+
+#[test]
+fn address_of_another_interface_is_refused() {
+    let mut vm = Vm::new();
+    let put = |id, tap| {
+        format!(r#"{{"iface_id":"{id}","host_dev_name":"{tap}","guest_mac":"06:00:00:00:00:01"}}"#)
+    };
+    vm.put("/network-interfaces/a", &put("a", "tap0"));
+    assert_eq!(
+        vm.fault("PUT", "/network-interfaces/b", &put("b", "tap1")),
+        "Network config error: The MAC address is already in use: 06:00:00:00:00:01"
+    );
+    vm.put("/network-interfaces/a", &put("a", "tap1"));
+    assert_eq!(vm.host.0, ["tap tap0", "tap tap1", "close tap0"]);
+}
+
+#[test]
+fn tap_of_another_interface_is_refused() {
+    let mut vm = Vm::new();
+    vm.put("/network-interfaces/a", r#"{"iface_id":"a","host_dev_name":"tap0"}"#);
+    let fault =
+        vm.fault("PUT", "/network-interfaces/b", r#"{"iface_id":"b","host_dev_name":"tap0"}"#);
+    assert!(fault.starts_with("Network config error: Could not create the network device: "));
+}
+
+#[test]
+fn mtu_of_67_is_refused() {
+    assert_eq!(
+        Vm::new().fault(
+            "PUT",
+            "/network-interfaces/a",
+            r#"{"iface_id":"a","host_dev_name":"tap0","mtu":67}"#
+        ),
+        "Network config error: Could not create the network device: MTU 67 is out of range [68, \
+         65535]"
+    );
+}
+
+#[test]
+fn cid_of_the_host_is_refused() {
+    let fault = Vm::new().fault("PUT", "/vsock", r#"{"guest_cid":2,"uds_path":"/v"}"#);
+    assert!(fault.starts_with("Vsock config error: Cannot create vsock device: guest_cid 2 "));
+}
+
+#[test]
+fn vsock_that_was_put_again_replaces_its_socket() {
+    let mut vm = Vm::new();
+    vm.put("/vsock", r#"{"guest_cid":3,"uds_path":"/v"}"#);
+    vm.put("/vsock", r#"{"guest_cid":4,"uds_path":"/v"}"#);
+    assert_eq!(vm.host.0, ["vsock /v", "close /v", "vsock /v"]);
+    assert_eq!(vm.config().vsock.unwrap().guest_cid, 4);
+}
+
+#[test]
+fn metadata_service_is_checked() {
+    let mut vm = Vm::new();
+    assert_eq!(
+        vm.fault("PUT", "/mmds/config", r#"{"network_interfaces":[]}"#),
+        "MMDS config error: The list of network interface IDs that allow forwarding MMDS \
+         requests is empty."
+    );
+    assert_eq!(
+        vm.fault("PUT", "/mmds/config", r#"{"network_interfaces":["a"]}"#),
+        "MMDS config error: The list of network interface IDs provided contains at least one ID \
+         that does not correspond to any existing network interface."
+    );
+    vm.put("/network-interfaces/a", r#"{"iface_id":"a","host_dev_name":"tap0"}"#);
+    assert_eq!(
+        vm.fault(
+            "PUT",
+            "/mmds/config",
+            r#"{"network_interfaces":["a"],"ipv4_address":"10.0.0.1"}"#
+        ),
+        "MMDS config error: The MMDS IPv4 address is not link local."
+    );
+    vm.put("/mmds/config", r#"{"network_interfaces":["a"],"version":"V2"}"#);
+    let config = vm.config().mmds_config.unwrap();
+    assert_eq!(config.ipv4_address.unwrap().to_string(), "169.254.169.254");
+}
+
+#[test]
+fn log_that_cannot_be_opened_is_refused() {
+    assert_eq!(
+        Vm::new().fault("PUT", "/logger", r#"{"log_path":"missing"}"#),
+        "Logger error: Failed to open target file: No such file or directory (os error 2)"
+    );
+}
+
+#[test]
+fn serial_output_is_opened_once_and_the_old_one_closed() {
+    let mut vm = Vm::new();
+    vm.put("/serial", r#"{"serial_out_path":"/s"}"#);
+    vm.put("/serial", r#"{"serial_out_path":"/s","rate_limiter":{"size":1,"refill_time":1}}"#);
+    assert_eq!(vm.host.0, [r#"stream File { path: "/s" }"#, "close Stdio"]);
+}
