@@ -1,4 +1,6 @@
 # shellcheck shell=bash
+shopt -s inherit_errexit
+
 # The cache: what takes long to make and can be made again. Any of it may be
 # missing at any time; entries appear whole or not at all.
 
@@ -12,7 +14,7 @@ cache_folder() {
 # runs RECIPE ARGUMENT... in an empty folder, which then becomes the entry.
 # Callers at the same time wait for the first one.
 cached() {
-    local cache entry making
+    local cache entry making failed=0
     cache=$(cache_folder)
     entry=$cache/$1
     shift
@@ -23,15 +25,24 @@ cached() {
         if [ ! -e "$entry" ]; then
             making=$(mktemp -d "$entry.making.XXXXXX")
             chmod 755 "$making"
-            if ! (cd "$making" && set -e && "$@") >&2; then
+            # Not as a condition: there bash would not stop at a failed command.
+            set +e
+            (
+                set -e
+                cd "$making"
+                "$@"
+            ) >&2
+            failed=$?
+            set -e
+            if [ $failed = 0 ]; then
+                mv -T "$making" "$entry"
+            else
                 rm -rf "$making"
-                exec {cache_lock}>&-
-                return 1
             fi
-            mv -T "$making" "$entry"
         fi
         exec {cache_lock}>&-
     fi
+    [ $failed = 0 ] || return 1
     printf '%s\n' "$entry"
 }
 

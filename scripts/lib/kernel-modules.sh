@@ -10,7 +10,8 @@ modules_in_load_order() {
     [ -e "$tree/lib/modules/$release/modules.dep.bin" ] || depmod -b "$tree" "$release"
     for module in "$@"; do
         modprobe -d "$tree" -S "$release" --show-depends "$module" 2>/dev/null || true
-    done | awk -v skip="$tree/" '$1 == "insmod" && !seen[$2]++ { sub(skip, "", $2); sub("^/", "", $2); print $2 }'
+    done | awk -v skip=${#tree} \
+        '$1 == "insmod" && !seen[$2]++ { file = substr($2, skip + 1); sub("^/+", "", file); print file }'
 }
 
 # copy_modules TREE TARGET: copies the files named on standard input into TARGET,
@@ -27,7 +28,7 @@ copy_modules() {
         *.gz) gzip -dc "$tree/$file" ;;
         *.zst) zstd -dcq "$tree/$file" ;;
         *) cat "$tree/$file" ;;
-        esac >"$target/$plain"
+        esac >"$target/$plain" || return 1
         printf '/%s\n' "$plain"
     done
 }

@@ -1,0 +1,71 @@
+# shellcheck shell=bash disable=SC2154 # here, root: of guest-images/build
+# Debian's cloud kernels, unpacked: nothing is installed.
+
+# Loaded by the guest in this order, each after what it depends on. What a
+# kernel has built in is left out.
+guest_modules=(virtio_pci virtio_mmio vmw_vsock_virtio_transport virtio_console
+    virtio_blk virtio_net virtio-rng virtio_balloon virtio_mem
+    ext4 erofs squashfs overlay fuse virtiofs nd_pmem virtio_pmem
+    button evdev vmgenid ptp_kvm loop)
+
+# debian_kernel NAME META-PACKAGE
+debian_kernel() {
+    local tree key
+    tree=$(unpacked_package "$(newest_dependency "$2")")
+    key=$(cat "$here/recipes/debian-kernel.sh" "$root/scripts/lib/kernel-modules.sh" |
+        sha256sum | cut -c1-8)
+    cached "kernels/$1-$(basename "$tree")-$key" make_debian_kernel "$1" "$tree"
+}
+
+make_debian_kernel() {
+    local tree=$2 release
+    release=$(release_of "$tree")
+    progress "preparing $1 ($release)"
+    printf '%s\n' "$release" >release
+    cp "$tree/boot/vmlinuz-$release" vmlinuz
+    extract_vmlinux vmlinuz >vmlinux
+    pack_modules "$tree" "$release"
+}
+
+# extract_vmlinux BZIMAGE: writes the ELF kernel that a bzImage carries. Where
+# the payload lies is in the setup header (Linux x86 boot protocol 2.08).
+extract_vmlinux() {
+    local sectors offset length payload magic
+    sectors=$(header_number "$1" 0x1f1 1)
+    offset=$(header_number "$1" 0x248 4)
+    length=$(header_number "$1" 0x24c 4)
+    payload=$(((sectors + 1) * 512 + offset))
+    magic=$(od -An -tx1 -j "$payload" -N 4 "$1" | tr -d ' ')
+    # The last four bytes are the size that the payload unpacks to.
+    tail -c "+$((payload + 1))" "$1" | head -c $((length - 4)) |
+        case $magic in
+        02214c18) lz4 -dcq ;;
+        1f8b*) gzip -dc ;;
+        fd377a58) xz -dc ;;
+        28b52ffd) zstd -dcq ;;
+        *) die "$1: payload of an unknown kind ($magic)" ;;
+        esac
+}
+
+# header_number FILE OFFSET BYTES
+header_number() {
+    od -An -tu"$3" -j $(($2)) -N "$3" "$1" | tr -d ' '
+}
+
+# pack_modules TREE RELEASE: modules.cpio, with the list that the agent reads.
+pack_modules() {
+    local packed
+    packed=$(mktemp -d)
+    mkdir -p "$packed/etc/bulkhead"
+    modules_in_load_order "$1" "$2" "${guest_modules[@]}" |
+        copy_modules "$1" "$packed" >"$packed/etc/bulkhead/modules"
+    pack_cpio "$packed" >modules.cpio
+    rm -rf "$packed"
+}
+
+# pack_cpio FOLDER: an archive that the kernel unpacks, the same for the same
+# contents.
+pack_cpio() {
+    (cd "$1" && find . -mindepth 1 -print0 | LC_ALL=C sort -z |
+        cpio --quiet -0 -o -H newc --reproducible -R 0:0)
+}
