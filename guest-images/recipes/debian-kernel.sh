@@ -24,6 +24,7 @@ make_debian_kernel() {
     printf '%s\n' "$release" >release
     cp "$tree/boot/vmlinuz-$release" vmlinuz
     extract_vmlinux vmlinuz >vmlinux
+    [ "$(od -An -tx1 -N4 vmlinux)" = ' 7f 45 4c 46' ] || die "$1: the payload is no ELF file"
     pack_modules "$tree" "$release"
 }
 
@@ -37,7 +38,7 @@ extract_vmlinux() {
     payload=$(((sectors + 1) * 512 + offset))
     magic=$(od -An -tx1 -j "$payload" -N 4 "$1" | tr -d ' ')
     # The last four bytes are the size that the payload unpacks to.
-    tail -c "+$((payload + 1))" "$1" | head -c $((length - 4)) |
+    dd if="$1" bs=64K iflag=skip_bytes,count_bytes skip="$payload" count=$((length - 4)) status=none |
         case $magic in
         02214c18) lz4 -dcq ;;
         1f8b*) gzip -dc ;;
