@@ -2,7 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Seek, SeekFrom};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use log::warn;
 use rustix::fs::{AtFlags, OFlags, StatxFlags, fcntl_getfl, fcntl_setfl, statx};
 
-use super::{Disk, Extent, OpenDiskError, discard, transfer};
+use super::{BackingFile, Disk, Extent, OpenDiskError, discard, transfer};
 use crate::virtio::Buffers;
 
 /// How a disk is opened.
@@ -140,8 +140,8 @@ impl Disk for FileDisk {
         discard::write_zeroes(&self.file, extent, unmap, self.alignment)
     }
 
-    fn file(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.file.as_fd())
+    fn file(&self) -> Option<BackingFile<'_>> {
+        Some(BackingFile { fd: self.file.as_fd(), has_holes: self.kind == Kind::Regular })
     }
 }
 

@@ -28,6 +28,16 @@ pub struct Extent {
     pub len: u64,
 }
 
+/// A file that holds a disk's bytes as they are.
+#[derive(Debug, Clone, Copy)]
+pub struct BackingFile<'a> {
+    /// Open as the disk is.
+    pub fd: BorrowedFd<'a>,
+    /// Whether holes can be punched in it (fallocate), as in a regular file. A block device has
+    /// calls of its own for that.
+    pub has_holes: bool,
+}
+
 /// A random-access store of bytes that several queues use at the same time.
 pub trait Disk: fmt::Debug + Send + Sync {
     /// Size in bytes, as last seen: see [`refresh_size`](Self::refresh_size).
@@ -62,7 +72,7 @@ pub trait Disk: fmt::Debug + Send + Sync {
     fn write_zeroes(&self, extent: Extent, unmap: bool) -> io::Result<()>;
 
     /// The file whose bytes are the disk's, at the same offsets.
-    fn file(&self) -> Option<BorrowedFd<'_>> {
+    fn file(&self) -> Option<BackingFile<'_>> {
         None
     }
 }

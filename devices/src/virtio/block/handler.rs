@@ -10,9 +10,8 @@ use vmm_sys_util::epoll::EventSet;
 use super::completion::Service;
 use super::config::BlockConfig;
 use super::engine::{Engine, Flight, execute};
-use super::request::{Rules, parse};
+use super::request::{Kind, Rules, parse};
 use super::shared::Shared;
-use super::uring::Uring;
 use crate::disk::Disk;
 use crate::rate_limiter::{LimitTimer, Wait};
 use crate::virtio::device::StartQueueError;
@@ -109,9 +108,9 @@ impl BlockHandler {
     /// Completes all that is in flight, and puts a held request back into the queue.
     fn settle(&mut self) {
         if let (Some(service), Engine::Uring(ring)) = (&mut self.service, &mut self.engine) {
-            let shared = &*self.shared;
+            let (disk, shared) = (&*self.disk, &*self.shared);
             ring.drain(shared.write_through(), |flight, result| {
-                service.finish(flight, result, shared);
+                conclude(service, flight, result, disk, shared);
             });
             service.signal();
         }
@@ -185,9 +184,10 @@ impl BlockHandler {
 
     /// Gives a request to the engine.
     fn start(&mut self, flight: Flight) {
+        let durable = self.shared.write_through();
         let mut flight = match &mut self.engine {
-            Engine::Uring(ring) if Uring::accepts(&flight.request.work) => {
-                match ring.push(flight, self.shared.write_through()) {
+            Engine::Uring(ring) if ring.accepts(&flight.request.work, durable) => {
+                match ring.push(flight, durable) {
                     None => return,
                     Some(flight) => flight,
                 }
@@ -205,11 +205,11 @@ impl BlockHandler {
         let (Some(service), Engine::Uring(ring)) = (&mut self.service, &mut self.engine) else {
             return true;
         };
-        let shared = &*self.shared;
+        let (disk, shared) = (&*self.disk, &*self.shared);
         loop {
             let submitted = ring.submit();
             let resumed = ring.reap(shared.write_through(), |flight, result| {
-                service.finish(flight, result, shared);
+                conclude(service, flight, result, disk, shared);
             });
             match submitted {
                 Ok(()) if resumed || !ring.arm() => {}
@@ -304,4 +304,22 @@ impl Handler for BlockHandler {
             cx.kick_again(index);
         }
     }
+}
+
+/// Answers a request that went through the ring; what the file system cannot do in one call is
+/// done in the longer way.
+fn conclude(
+    service: &mut Service,
+    mut flight: Flight,
+    mut result: io::Result<()>,
+    disk: &dyn Disk,
+    shared: &Shared,
+) {
+    let unsupported = |e: &io::Error| e.raw_os_error() == Some(libc::EOPNOTSUPP);
+    if matches!(flight.request.tally.kind, Kind::Discard | Kind::WriteZeroes)
+        && result.as_ref().is_err_and(unsupported)
+    {
+        result = execute(&mut flight.request.work, disk, shared);
+    }
+    service.finish(flight, result, shared);
 }

@@ -12,7 +12,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{Ordering, fence};
 
 use io_uring::register::Restriction;
@@ -20,20 +20,23 @@ use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{Fixed, FsyncFlags};
 use io_uring::{Builder, IoUring, opcode};
 use log::error;
+use rustix::fs::FallocateFlags;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use super::engine::Flight;
-use super::request::Work;
+use super::request::{Work, Zeroing};
+use crate::disk::{BackingFile, Extent};
 use crate::virtio::Buffers;
 use crate::virtio::buffers::MAX_IOVECS;
 
 /// The operations that a ring may do.
-const ALLOWED: [u8; 5] = [
+const ALLOWED: [u8; 6] = [
     opcode::Read::CODE,
     opcode::Readv::CODE,
     opcode::Write::CODE,
     opcode::Writev::CODE,
     opcode::Fsync::CODE,
+    opcode::Fallocate::CODE,
 ];
 /// `IORING_REGISTER_FILES_UPDATE` of linux/io_uring.h, by which the file is exchanged.
 const REGISTER_FILES_UPDATE: u8 = 6;
@@ -52,12 +55,13 @@ pub(super) struct Uring {
     event: EventFd,
     enabled: bool,
     armed: bool,
+    has_holes: bool,
 }
 
 impl Uring {
     /// A ring for `in_flight` requests to `file`, not yet enabled. Fails where io_uring is not
     /// permitted or too old.
-    pub(super) fn new(file: BorrowedFd<'_>, in_flight: u16) -> io::Result<Self> {
+    pub(super) fn new(file: BackingFile<'_>, in_flight: u16) -> io::Result<Self> {
         let entries = u32::from(in_flight);
         let ring = builder()
             .setup_single_issuer()
@@ -70,7 +74,7 @@ impl Uring {
                 _ => Err(e),
             })?;
         let submitter = ring.submitter();
-        submitter.register_files(&[file.as_raw_fd()])?;
+        submitter.register_files(&[file.fd.as_raw_fd()])?;
         let event = EventFd::new(EFD_NONBLOCK)?;
         submitter.register_eventfd(event.as_raw_fd())?;
         let mut rules: Vec<_> = ALLOWED.into_iter().map(Restriction::sqe_op).collect();
@@ -84,6 +88,7 @@ impl Uring {
             event,
             enabled: false,
             armed: true,
+            has_holes: file.has_holes,
         })
     }
 
@@ -97,8 +102,10 @@ impl Uring {
     }
 
     /// Puts `file` in the place of the old one. Nothing may be in flight.
-    pub(super) fn replace_file(&mut self, file: BorrowedFd<'_>) -> io::Result<()> {
-        self.ring.submitter().register_files_update(FILE.0, &[file.as_raw_fd()]).map(|_| ())
+    pub(super) fn replace_file(&mut self, file: BackingFile<'_>) -> io::Result<()> {
+        self.ring.submitter().register_files_update(FILE.0, &[file.fd.as_raw_fd()])?;
+        self.has_holes = file.has_holes;
+        Ok(())
     }
 
     /// Whether as many requests are in flight as there can be.
@@ -112,10 +119,12 @@ impl Uring {
     }
 
     /// Whether the ring can do `work`; what it cannot is done synchronously.
-    pub(super) fn accepts(work: &Work) -> bool {
+    pub(super) fn accepts(&self, work: &Work, durable: bool) -> bool {
         match work {
             Work::Read { .. } | Work::Write { .. } | Work::Flush => true,
-            Work::Discard(_) | Work::WriteZeroes(_) | Work::GetId(_) => false,
+            Work::Discard(extents) => self.has_holes && !extents.is_empty(),
+            Work::WriteZeroes(zeroings) => self.has_holes && !zeroings.is_empty() && !durable,
+            Work::GetId(_) => false,
         }
     }
 
@@ -268,9 +277,19 @@ fn entry(work: &Work, durable: bool) -> Option<Entry> {
                 .build(),
         },
         Work::Flush => opcode::Fsync::new(FILE).flags(FsyncFlags::DATASYNC).build(),
-        Work::Discard(_) | Work::WriteZeroes(_) | Work::GetId(_) => return None,
+        Work::Discard(extents) => fallocate(*extents.last()?, FallocateFlags::PUNCH_HOLE),
+        Work::WriteZeroes(zeroings) => match zeroings.last()? {
+            Zeroing { extent, unmap: true } => fallocate(*extent, FallocateFlags::PUNCH_HOLE),
+            Zeroing { extent, unmap: false } => fallocate(*extent, FallocateFlags::ZERO_RANGE),
+        },
+        Work::GetId(_) => return None,
     };
     Some(entry)
+}
+
+fn fallocate(extent: Extent, mode: FallocateFlags) -> Entry {
+    let mode = (mode | FallocateFlags::KEEP_SIZE).bits() as i32;
+    opcode::Fallocate::new(FILE, extent.len).offset(extent.offset).mode(mode).build()
 }
 
 /// The first vectors of `data`, as many as one call takes.
@@ -299,7 +318,16 @@ fn progress(work: &mut Work, result: i32) -> Progress {
     let (data, offset, at_end) = match work {
         Work::Read { data, offset } => (data, offset, io::ErrorKind::UnexpectedEof),
         Work::Write { data, offset } => (data, offset, io::ErrorKind::WriteZero),
-        _ => return Progress::Done(Ok(())),
+        // The parts of one request are done one after the other, from the last.
+        Work::Discard(extents) => {
+            extents.pop();
+            return if extents.is_empty() { Progress::Done(Ok(())) } else { Progress::Partial };
+        }
+        Work::WriteZeroes(zeroings) => {
+            zeroings.pop();
+            return if zeroings.is_empty() { Progress::Done(Ok(())) } else { Progress::Partial };
+        }
+        Work::Flush | Work::GetId(_) => return Progress::Done(Ok(())),
     };
     if moved >= data.len() {
         Progress::Done(Ok(()))

@@ -1,7 +1,6 @@
 //! What a request does, and how each broken one is answered.
 
 use std::io;
-use std::os::fd::BorrowedFd;
 
 use super::*;
 use crate::disk::Extent;
@@ -308,9 +307,6 @@ impl Disk for BrokenDisk {
     }
     fn write_zeroes(&self, _: Extent, _: bool) -> io::Result<()> {
         Self::error()
-    }
-    fn file(&self) -> Option<BorrowedFd<'_>> {
-        None
     }
 }
 

@@ -1,9 +1,127 @@
 //! The io_uring engine. Where the host forbids it these tests fail rather than pass unseen.
 
+use std::io::{self, PipeReader, PipeWriter, Write};
+use std::os::fd::AsFd;
+
 use super::*;
+use crate::disk::{BackingFile, Extent};
+use crate::virtio::Buffers;
 use crate::virtio::block::config::Cache;
 use crate::virtio::block::engine::{Engine, EngineKind};
 use crate::virtio::block::uring::Uring;
+
+/// What a [`Fake`] disk reads as without the ring.
+const FAKE_BYTE: u8 = 0x42;
+
+/// A disk whose file is a pipe, if it has one: so that reads stay in flight until the test writes
+/// to the other end.
+#[derive(Debug)]
+struct Fake(Option<PipeReader>);
+
+impl Disk for Fake {
+    fn size(&self) -> u64 {
+        1 << 20
+    }
+    fn refresh_size(&self) -> io::Result<u64> {
+        Ok(self.size())
+    }
+    fn is_read_only(&self) -> bool {
+        false
+    }
+    fn read(&self, data: Buffers, _: u64) -> io::Result<()> {
+        data.copy_from(&[FAKE_BYTE]).map(|_| ())
+    }
+    fn write(&self, _: Buffers, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+    fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+    fn discard(&self, _: Extent) -> io::Result<()> {
+        Ok(())
+    }
+    fn write_zeroes(&self, _: Extent, _: bool) -> io::Result<()> {
+        Ok(())
+    }
+    fn file(&self) -> Option<BackingFile<'_>> {
+        self.0.as_ref().map(|pipe| BackingFile { fd: pipe.as_fd(), has_holes: false })
+    }
+}
+
+/// A rig over a pipe, with `count` reads of 512 bytes in flight.
+fn stuck_rig(queue_size: u16, count: u64) -> (Rig, PipeWriter) {
+    let (reader, writer) = io::pipe().unwrap();
+    let config = BlockConfig { engine: EngineKind::Async, queue_size, ..BlockConfig::default() };
+    let mut rig = Rig::over(&config, Arc::new(Fake(Some(reader))), disk_file(0));
+    assert!(rig.handler.uses_io_uring(), "this host forbids io_uring");
+    rig.header(VIRTIO_BLK_T_IN, 0);
+    for i in 0..count {
+        rig.driver.add(&[
+            Part::Read(HEADER, 16),
+            Part::Write(PAYLOAD + i * 0x1000, 512),
+            Part::Write(STATUS, 1),
+        ]);
+    }
+    rig.kick();
+    assert_eq!(rig.driver.used(), []);
+    (rig, writer)
+}
+
+#[test]
+fn stopped_queue_has_nothing_in_flight_and_goes_on_where_it_was() {
+    let (mut rig, mut writer) = stuck_rig(64, 20);
+    writer.write_all(&[7; 20 * 512]).unwrap();
+    let state = rig.event_loop.stop_queue(&mut rig.handler, 0).unwrap();
+    assert_eq!((state.next_available, state.next_used), (20, 20));
+    assert_eq!(rig.driver.used().len(), 20);
+    assert_eq!(rig.driver.read(PAYLOAD + 19 * 0x1000 + 511, 1), [7]);
+    rig.event_loop.start_queue(&mut rig.handler, rig.driver.queue_at(state)).unwrap();
+    writer.write_all(&[8; 512]).unwrap();
+    assert_eq!(rig.read(0, 512), (OK, 513));
+}
+
+#[test]
+fn dropped_handler_waits_for_what_is_in_flight() {
+    let (rig, mut writer) = stuck_rig(64, 2);
+    let filler = std::thread::spawn(move || writer.write_all(&[7; 2 * 512]).map(|()| writer));
+    drop(rig.handler);
+    assert_eq!(rig.driver.read(PAYLOAD + 0x1000, 512), [7; 512]);
+    filler.join().unwrap().unwrap();
+}
+
+#[test]
+fn one_head_offered_over_and_over_keeps_the_requests_in_flight_bounded() {
+    let (mut rig, mut writer) = stuck_rig(4, 1);
+    for _ in 0..3 {
+        rig.driver.make_available(0);
+    }
+    rig.kick();
+    // Four are in flight, and there is no room for more.
+    for _ in 0..4 {
+        rig.driver.make_available(0);
+    }
+    rig.kick();
+    assert_eq!(rig.driver.metrics.requests.get(), 4);
+    writer.write_all(&[7; 8 * 512]).unwrap();
+    let mut used = 0;
+    while used < 8 {
+        used += rig.wait_for_used().len();
+    }
+    assert_eq!(used, 8);
+    assert_eq!(*rig.driver.interrupt.resets.lock().unwrap(), [""; 0]);
+}
+
+#[test]
+fn transfer_that_is_cut_short_goes_on() {
+    let (mut rig, mut writer) = stuck_rig(4, 1);
+    writer.write_all(&[7; 100]).unwrap();
+    while rig.event_loop.turn(&mut rig.handler, 100).unwrap() > 0 {}
+    assert_eq!(rig.driver.used(), []);
+    writer.write_all(&[8; 412]).unwrap();
+    assert_eq!(rig.wait_for_used(), [(0, 513)]);
+    let data = rig.driver.read(PAYLOAD, 512);
+    assert_eq!((data[99], data[100], data[511]), (7, 8, 8));
+}
 
 fn rig(sectors: usize, queue_size: u16) -> Rig {
     let config = BlockConfig {
@@ -69,58 +187,44 @@ fn write_through_write_succeeds() {
     assert_eq!(rig.disk_byte(9), 3);
 }
 
-/// Adds `count` reads of sector 0 with parts of their own; returns where their status bytes are.
-fn add_reads(rig: &mut Rig, count: u64) -> Vec<u64> {
-    rig.header(VIRTIO_BLK_T_IN, 0);
-    (0..count)
-        .map(|i| {
-            let (data, status) = (PAYLOAD + i * 0x1000, PAYLOAD + i * 0x1000 + 512);
-            rig.driver.write(status, &[UNTOUCHED]);
-            rig.driver.add(&[
-                Part::Read(HEADER, 16),
-                Part::Write(data, 512),
-                Part::Write(status, 1),
-            ]);
-            status
-        })
-        .collect()
+#[test]
+fn segments_are_zeroed_through_the_ring() {
+    let mut rig = rig(64, 16);
+    let unmap = VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
+    let segments = [(1, 2, 0), (8, 1, unmap), (20, 0, 0)];
+    assert_eq!(rig.zeroing(VIRTIO_BLK_T_WRITE_ZEROES, &segments), (OK, 1));
+    let sectors: Vec<u8> = (0..10).map(|s| rig.disk_byte(s)).collect();
+    assert_eq!(sectors, [1, 0, 0, 4, 5, 6, 7, 8, 0, 10]);
+    assert_eq!(rig.zeroing(VIRTIO_BLK_T_DISCARD, &[(16, 8, 0), (32, 8, 0)]), (OK, 1));
+    let around: Vec<u8> = [15, 24, 31, 40].map(|s| rig.disk_byte(s)).into();
+    assert_eq!(around, [16, 25, 32, 41]);
+    assert_eq!(rig.disk_bytes().len(), 64 * 512);
 }
 
 #[test]
-fn stopped_queue_has_nothing_in_flight_and_goes_on_where_it_was() {
-    let mut rig = rig(64, 64);
-    let first = add_reads(&mut rig, 20);
-    rig.driver.kick.write(1).unwrap();
-    rig.event_loop.turn(&mut rig.handler, 0).unwrap();
-    let state = rig.event_loop.stop_queue(&mut rig.handler, 0).unwrap();
-    assert_eq!((state.next_available, state.next_used), (20, 20));
-    assert!(first.iter().all(|s| rig.driver.read(*s, 1) == [OK]));
-    assert_eq!(rig.driver.used().len(), 20);
-    let second = add_reads(&mut rig, 1);
-    rig.event_loop.start_queue(&mut rig.handler, rig.driver.queue_at(state)).unwrap();
-    assert_eq!(rig.wait_for_used().len(), 1);
-    assert_eq!(rig.driver.read(second[0], 1), [OK]);
+fn request_of_empty_segments_succeeds() {
+    let mut rig = rig(8, 16);
+    assert_eq!(rig.zeroing(VIRTIO_BLK_T_DISCARD, &[(0, 0, 0)]), (OK, 1));
+    assert_eq!(rig.zeroing(VIRTIO_BLK_T_WRITE_ZEROES, &[(0, 0, 0)]), (OK, 1));
 }
 
 #[test]
-fn one_head_offered_over_and_over_keeps_the_requests_in_flight_bounded() {
-    let mut rig = rig(64, 4);
-    rig.header(VIRTIO_BLK_T_IN, 0);
-    let head = rig.driver.add(&[
-        Part::Read(HEADER, 16),
-        Part::Write(PAYLOAD, 512),
-        Part::Write(STATUS, 1),
-    ]);
-    for _ in 0..3 {
-        rig.driver.make_available(head);
-    }
-    rig.kick();
-    let mut used = 0;
-    while used < 4 {
-        used += rig.wait_for_used().len();
-    }
-    assert_eq!(used, 4);
-    assert_eq!(*rig.driver.interrupt.resets.lock().unwrap(), [""; 0]);
+fn file_exchanged_before_the_first_start_is_the_one_used() {
+    let file = disk_file(4);
+    let config = BlockConfig { engine: EngineKind::Async, ..BlockConfig::default() };
+    let open = |f: &NamedTempFile| FileDisk::open(f.path(), OpenOptions::default()).unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(open(&file));
+    let shared = Arc::new(Shared::new(config.serial, SharedLimiter::default()));
+    let mut handler = BlockHandler::new(&config, disk, Arc::clone(&shared)).unwrap();
+    let mut event_loop = FakeLoop::new().unwrap();
+    let other = disk_file(64);
+    handler.replace_disk(Arc::new(open(&other)), &mut event_loop.context());
+    let driver = FakeDriver::new(config.queue_size);
+    event_loop.start_queue(&mut handler, driver.queue()).unwrap();
+    assert!(handler.uses_io_uring());
+    let mut rig = Rig { driver, event_loop, handler, shared, file: other };
+    assert_eq!(rig.read(60, 512), (OK, 513));
+    assert_eq!(rig.driver.read(PAYLOAD, 1), [61]);
 }
 
 #[test]
@@ -138,41 +242,11 @@ fn file_is_exchanged_in_the_ring() {
 
 #[test]
 fn disk_without_a_file_is_served_synchronously() {
-    #[derive(Debug)]
-    struct Mapped(FileDisk);
-    impl Disk for Mapped {
-        fn size(&self) -> u64 {
-            self.0.size()
-        }
-        fn refresh_size(&self) -> std::io::Result<u64> {
-            self.0.refresh_size()
-        }
-        fn is_read_only(&self) -> bool {
-            false
-        }
-        fn read(&self, data: crate::virtio::Buffers, offset: u64) -> std::io::Result<()> {
-            self.0.read(data, offset)
-        }
-        fn write(&self, data: crate::virtio::Buffers, offset: u64) -> std::io::Result<()> {
-            self.0.write(data, offset)
-        }
-        fn flush(&self) -> std::io::Result<()> {
-            self.0.flush()
-        }
-        fn discard(&self, extent: crate::disk::Extent) -> std::io::Result<()> {
-            self.0.discard(extent)
-        }
-        fn write_zeroes(&self, extent: crate::disk::Extent, unmap: bool) -> std::io::Result<()> {
-            self.0.write_zeroes(extent, unmap)
-        }
-    }
     let mut rig = rig(4, 16);
-    let other = disk_file(8);
-    let disk = FileDisk::open(other.path(), OpenOptions::default()).unwrap();
-    rig.handler.replace_disk(Arc::new(Mapped(disk)), &mut rig.event_loop.context());
+    rig.handler.replace_disk(Arc::new(Fake(None)), &mut rig.event_loop.context());
     assert!(!rig.handler.uses_io_uring());
     assert_eq!(rig.read(6, 512), (OK, 513));
-    assert_eq!(rig.driver.read(PAYLOAD, 1), [7]);
+    assert_eq!(rig.driver.read(PAYLOAD, 1), [FAKE_BYTE]);
 }
 
 #[test]
