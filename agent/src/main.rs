@@ -1,3 +1,18 @@
-//! The guest agent: PID 1 of a microVM.
+//! The entry point of the guest agent.
+//!
+//! It is ours, because the standard library's aborts where the kernel has opened no standard
+//! descriptors and there is no `/dev/null` yet: a machine without a console.
 
-fn main() {}
+#![no_main]
+
+use std::{
+    ffi::{c_char, c_int},
+    process::ExitCode,
+};
+
+#[allow(unsafe_code)]
+// SAFETY: this is the one `main` of the program, with C's signature.
+#[unsafe(no_mangle)]
+extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
+    c_int::from(bulkhead_agent::run() != ExitCode::SUCCESS)
+}

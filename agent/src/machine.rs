@@ -1,0 +1,8 @@
+//! What PID 1 owes the machine: mounts, modules, console, loopback, and its end.
+
+pub(crate) mod command_line;
+pub(crate) mod console;
+pub(crate) mod loopback;
+pub(crate) mod modules;
+pub(crate) mod mounts;
+pub(crate) mod power;

@@ -1,0 +1,271 @@
+//! The agent's event loop: one thread that owns everything.
+//!
+//! ```text
+//!  listener ──► Connection (fresh) ──Open──► Connection (control) ──Exec──► Session ◄── SIGCHLD
+//!                     │                                                        │
+//!                     └──Attach──► Pump ◄───────── a stream taken out of ──────┘
+//! ```
+
+mod connection;
+mod requests;
+mod signals;
+pub(crate) mod transport;
+
+use std::{collections::HashMap, io, os::fd::OwnedFd, time::Duration};
+
+use agent_protocol::{
+    message::{Hello, PowerMode, Reply},
+    version,
+};
+use rustix::{
+    process::{Pid, WaitStatus},
+    time::{ClockId, clock_gettime},
+};
+
+use crate::{
+    reactor::{Reactor, Side, Token, Wake},
+    session::{
+        Sessions,
+        pump::{Flow, Pump},
+    },
+};
+use connection::{Connection, Input, Stage};
+use signals::Signals;
+use transport::Transport;
+
+/// The most connections that carry frames at once.
+const MAX_CONNECTIONS: usize = 1024;
+
+/// How many requests of one connection are carried out before others get their turn.
+const TURN: usize = 32;
+
+/// Why the server stopped.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum End {
+    /// The host or the machine's user asked for it.
+    Power(PowerMode),
+    /// The command given on the kernel's command line ended.
+    Command(WaitStatus),
+}
+
+/// The server could not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error("Failed to set up the event loop")]
+    Reactor(#[source] io::Error),
+    #[error("Failed to take over signals")]
+    Signals(#[source] io::Error),
+    #[error("Failed to listen for the host")]
+    Listen(#[source] io::Error),
+}
+
+/// Everything the agent serves.
+pub(crate) struct Server {
+    reactor: Reactor,
+    transport: Transport,
+    listener: Option<(Token, OwnedFd)>,
+    signals: (Token, Signals),
+    connections: HashMap<Token, Connection>,
+    pumps: HashMap<Token, Pump>,
+    sessions: Sessions,
+    console_command: Option<Pid>,
+    hello: Hello,
+    end: Option<End>,
+}
+
+impl Server {
+    /// Takes over the signals that the server handles. `started` is when the agent started, in
+    /// time since boot.
+    pub(crate) fn new(transport: Transport, started: Duration) -> Result<Self, StartError> {
+        let mut reactor = Reactor::new().map_err(StartError::Reactor)?;
+        let signals = Signals::take().map_err(StartError::Signals)?;
+        let token = reactor.token();
+        reactor.watch(&signals, token, Side::Source).map_err(StartError::Signals)?;
+        Ok(Self {
+            reactor,
+            transport,
+            listener: None,
+            signals: (token, signals),
+            connections: HashMap::new(),
+            pumps: HashMap::new(),
+            sessions: Sessions::default(),
+            console_command: None,
+            hello: hello(started),
+            end: None,
+        })
+    }
+
+    /// Listens for the host, then calls it. That nobody answers the call is no error: the host may
+    /// call later.
+    pub(crate) fn open(&mut self) -> Result<(), StartError> {
+        let listener = self.transport.listen().map_err(StartError::Listen)?;
+        let token = self.reactor.token();
+        self.reactor.watch(&listener, token, Side::Source).map_err(StartError::Listen)?;
+        self.listener = Some((token, listener));
+        self.hello.ready_us = micros(since_boot());
+        match self.transport.call() {
+            Ok(Some(stream)) => self.adopt(stream, Stage::Calling),
+            Ok(None) => {}
+            Err(error) => crate::say!("failed to call the host: {error}"),
+        }
+        Ok(())
+    }
+
+    /// Ends the server when the process `pid`, which is already running, ends.
+    pub(crate) fn end_with(&mut self, pid: Pid) {
+        self.console_command = Some(pid);
+    }
+
+    /// Serves until the machine is to end.
+    pub(crate) fn run(&mut self) -> io::Result<End> {
+        let mut wakes = Vec::new();
+        loop {
+            self.reactor.wait(&mut wakes)?;
+            for wake in &wakes {
+                self.dispatch(*wake);
+            }
+            if let Some(end) = self.end {
+                return Ok(end);
+            }
+        }
+    }
+
+    fn dispatch(&mut self, wake: Wake) {
+        let token = wake.token;
+        if self.connections.contains_key(&token) {
+            self.serve(wake);
+        } else if self.pumps.contains_key(&token) {
+            self.pump(wake);
+        } else if token == self.signals.0 {
+            self.handle_signals();
+        } else if self.listener.as_ref().is_some_and(|(listener, _)| *listener == token) {
+            self.accept();
+        }
+        // Anyone else has ended earlier in this round.
+    }
+
+    fn accept(&mut self) {
+        while let Some((_, listener)) = &self.listener {
+            match self.transport.accept(listener) {
+                Ok(Some(stream)) if self.connections.len() < MAX_CONNECTIONS => {
+                    self.adopt(stream, Stage::Fresh);
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    // Out of descriptors, most likely: the next caller is the next try.
+                    crate::say!("failed to accept a connection: {error}");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn adopt(&mut self, stream: OwnedFd, stage: Stage) {
+        let token = self.reactor.token();
+        let mut connection = Connection::new(stream, stage);
+        if stage == Stage::Calling {
+            connection.queue(0, Reply::Hello(self.hello.clone()));
+        }
+        match self.reactor.watch(connection.stream(), token, Side::Source) {
+            Ok(()) => drop(self.connections.insert(token, connection)),
+            Err(error) => crate::say!("failed to watch a connection: {error}"),
+        }
+    }
+
+    /// Reads and carries out requests until there are none.
+    fn serve(&mut self, wake: Wake) {
+        let token = wake.token;
+        for _ in 0..TURN {
+            let Some(connection) = self.connections.get_mut(&token) else { return };
+            if connection.stage == Stage::Calling {
+                if wake.hung_up {
+                    self.connections.remove(&token);
+                    return;
+                }
+                connection.stage = Stage::Control;
+            }
+            if connection.flush().is_err() {
+                return self.close(token);
+            }
+            if connection.is_behind() {
+                return;
+            }
+            match connection.next() {
+                Input::Message(message) => self.request(token, message),
+                Input::Blocked => return,
+                Input::Ended => return self.close(token),
+            }
+        }
+        self.reactor.again(token);
+    }
+
+    fn reply(&mut self, token: Token, id: u64, reply: Reply) {
+        let Some(connection) = self.connections.get_mut(&token) else { return };
+        connection.queue(id, reply);
+        if connection.flush().is_err() {
+            self.close(token);
+        }
+    }
+
+    fn close(&mut self, token: Token) {
+        if self.connections.remove(&token).is_some() {
+            self.sessions.abandon(token);
+        }
+    }
+
+    fn add_pump(&mut self, pump: Pump) {
+        let token = self.reactor.token();
+        let watched = self
+            .reactor
+            .watch(pump.source(), token, Side::Source)
+            .and_then(|()| self.reactor.watch(pump.sink(), token, Side::Sink));
+        match watched {
+            Ok(()) => {
+                self.pumps.insert(token, pump);
+                self.pump(Wake { token, hung_up: false, side: Side::Source });
+            }
+            Err(error) => crate::say!("failed to watch a stream: {error}"),
+        }
+    }
+
+    fn pump(&mut self, wake: Wake) {
+        let Some(pump) = self.pumps.get_mut(&wake.token) else { return };
+        // Bytes left in a source can still be read; into a sink nothing can be written.
+        let flow = match wake.side {
+            Side::Sink if wake.hung_up => Flow::Ended,
+            _ => pump.run(),
+        };
+        match flow {
+            Flow::Blocked => {}
+            Flow::More => self.reactor.again(wake.token),
+            Flow::Ended => {
+                let pump = self.pumps.remove(&wake.token);
+                if let Some(session) = pump.and_then(|pump| pump.hangs_up) {
+                    self.sessions.hang_up(session);
+                }
+            }
+        }
+    }
+}
+
+fn hello(started: Duration) -> Hello {
+    Hello {
+        versions: Some(version::OURS),
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        kernel_release: rustix::system::uname().release().to_string_lossy().into_owned(),
+        started_us: micros(started),
+        ready_us: 0,
+    }
+}
+
+/// The time since the kernel started.
+pub(crate) fn since_boot() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default()
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
