@@ -7,8 +7,8 @@
 //! [`memory::Memory`].
 
 pub mod bus;
-pub mod disk;
 pub mod char;
+pub mod disk;
 pub mod doorbell;
 pub mod interrupt;
 pub mod legacy;

@@ -7,6 +7,7 @@
 
 pub mod block;
 pub mod buffers;
+pub mod console;
 pub mod device;
 pub mod entropy;
 pub mod event_loop;
