@@ -19,3 +19,4 @@ pub mod net;
 pub mod pci;
 pub mod rate_limiter;
 pub mod virtio;
+pub mod vsock;

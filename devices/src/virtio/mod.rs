@@ -17,6 +17,7 @@ pub mod fake_driver;
 pub mod net;
 pub mod queue;
 pub mod transport;
+pub mod vsock;
 
 pub use buffers::Buffers;
 pub use device::{Activation, DeviceType, Interrupt, VirtioDevice};

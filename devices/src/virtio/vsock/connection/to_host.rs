@@ -1,0 +1,107 @@
+//! What the guest's packets do to a connection.
+
+use std::os::fd::AsFd;
+use std::time::Instant;
+
+use rustix::net::Shutdown as How;
+
+use super::{Connection, Env, Pending, Phase, is_not_now};
+use crate::virtio::Buffers;
+use crate::virtio::vsock::packet::{Header, Op, Shutdown};
+
+impl Connection {
+    /// Deals with a packet of the guest. `data` is what follows the header in its chain.
+    pub(in super::super) fn packet(&mut self, op: Op, header: &Header, data: Buffers, env: &Env) {
+        let established = match self.phase {
+            Phase::Established => true,
+            Phase::Requested => false,
+            // It crossed our reset on its way.
+            Phase::Resetting if op == Op::Reset => return self.close(env),
+            Phase::Resetting | Phase::Greeting(_) | Phase::Draining | Phase::Closed => return,
+        };
+        self.credit.hear(header);
+        self.asked_for_credit &= self.credit.sendable() == 0;
+        match op {
+            Op::Reset => self.reset_by_guest(env),
+            Op::Response if !established => self.establish(env),
+            Op::Data if established => self.data(header, data, env),
+            Op::Shutdown if established => {
+                self.shutdown(Shutdown::from_bits_truncate(header.flags.get()), env);
+            }
+            Op::CreditUpdate => {}
+            Op::CreditRequest => self.pending |= Pending::CREDIT_UPDATE,
+            Op::Request | Op::Response | Op::Data | Op::Shutdown => self.violated(env),
+        }
+    }
+
+    fn data(&mut self, header: &Header, mut data: Buffers, env: &Env) {
+        let len = header.len.get();
+        // What the chain holds beyond the packet is not part of it.
+        drop(data.split_off(len as usize));
+        let complete = data.len() == len as usize && data.is_valid();
+        let allowed = !self.guest_shut.contains(Shutdown::SEND);
+        if !complete || !allowed || self.credit.receive(len).is_err() {
+            return self.violated(env);
+        }
+        if self.host_shut.contains(Shutdown::RECEIVE) {
+            return self.forwarded(data.len());
+        }
+        if self.backlog.is_empty() && !self.write(&mut data, env) {
+            return;
+        }
+        if !data.is_empty() && self.backlog.push(&data).is_err() {
+            self.violated(env);
+        }
+    }
+
+    /// Writes what the socket takes and leaves the rest in `data`. False if the host program has
+    /// gone.
+    fn write(&mut self, data: &mut Buffers, env: &Env) -> bool {
+        let Some(socket) = &self.socket else { return false };
+        if data.is_empty() {
+            return true;
+        }
+        let written = match data.write_to(socket.as_fd()) {
+            Ok(written) => written,
+            Err(e) if is_not_now(&e) => 0,
+            Err(_) => {
+                self.forwarded(data.len());
+                self.host_takes_no_more(env);
+                return false;
+            }
+        };
+        self.forwarded(written);
+        data.advance(written);
+        if !data.is_empty() {
+            env.metrics.socket_full.increment();
+        }
+        true
+    }
+
+    fn shutdown(&mut self, what: Shutdown, env: &Env) {
+        self.guest_shut |= what;
+        if what.contains(Shutdown::RECEIVE) {
+            self.shut(How::Read);
+            self.readable = false;
+        }
+        if self.backlog.is_empty() {
+            self.all_sent(env);
+        } else if self.guest_shut.is_all() {
+            // The host program is given time as long as it reads.
+            self.deadline = Some(Instant::now() + env.timeouts.linger);
+        }
+    }
+
+    fn reset_by_guest(&mut self, env: &Env) {
+        if matches!(self.phase, Phase::Requested) {
+            env.metrics.refused.increment();
+        }
+        if self.backlog.is_empty() {
+            return self.close(env);
+        }
+        // The guest is done with it, but what it sent before is still delivered.
+        self.phase = Phase::Draining;
+        self.pending = Pending::empty();
+        self.deadline = Some(Instant::now() + env.timeouts.linger);
+    }
+}
