@@ -3,5 +3,7 @@
 pub mod acpi;
 pub mod boot;
 pub mod kvm;
+pub mod machine;
 pub mod memory;
+pub mod vcpu;
 pub mod x86_64;

@@ -72,38 +72,33 @@ impl Supported {
     }
 }
 
-/// CPUID of one VM, with everything but the APIC id settled.
+/// CPUID of one VM, with everything settled that its vCPUs share.
 #[derive(Clone, Debug)]
 pub struct Cpuid {
     leaves: Vec<kvm_cpuid_entry2>,
+    vendor: Vendor,
+    modifiers: Vec<CpuidModifier>,
 }
 
 impl Cpuid {
-    /// Composes it for vCPUs arranged as `topology`.
-    ///
-    /// # Errors
-    /// When the template modifies a leaf that is not there.
-    pub fn new(
-        supported: &Supported,
-        topology: Topology,
-        frequencies: Frequencies,
-        modifiers: &[CpuidModifier],
-    ) -> Result<Self, CpuidError> {
+    /// Composes it for vCPUs arranged as `topology`, to be changed by `modifiers`.
+    pub fn new(supported: &Supported, topology: Topology, modifiers: &[CpuidModifier]) -> Self {
         let mut leaves = supported.leaves.clone();
         let vendor = vendor(&leaves);
         corrections::apply(&mut leaves, supported.tsc_deadline);
         topology::apply(&mut leaves, vendor, topology);
-        timing::apply(&mut leaves, vendor, frequencies);
-        template::apply(&mut leaves, modifiers)?;
-        Ok(Self { leaves })
+        Self { leaves, vendor, modifiers: modifiers.to_vec() }
     }
 
-    /// The leaves of the vCPU with this APIC id.
+    /// The leaves of the vCPU with this APIC id, whose clocks run at `frequencies`.
     ///
     /// # Errors
-    /// When there are more leaves than KVM takes.
-    pub fn for_vcpu(&self, apic_id: u32) -> Result<CpuId, CpuidError> {
+    /// When the template modifies a leaf that is not there, or there are more leaves than KVM
+    /// takes.
+    pub fn for_vcpu(&self, apic_id: u32, frequencies: Frequencies) -> Result<CpuId, CpuidError> {
         let mut leaves = self.leaves.clone();
+        timing::apply(&mut leaves, self.vendor, frequencies);
+        template::apply(&mut leaves, &self.modifiers)?;
         topology::set_apic_id(&mut leaves, apic_id);
         CpuId::from_entries(&leaves).map_err(|_| CpuidError::TooMany(leaves.len()))
     }

@@ -37,7 +37,7 @@ const CLOCKS: Frequencies = Frequencies { tsc_khz: 2_345_678 };
 
 fn guest(supported: &Supported, vcpus: u8, threads_per_core: u8, apic_id: u32) -> CpuId {
     let topology = Topology { vcpus, threads_per_core };
-    Cpuid::new(supported, topology, CLOCKS, &[]).unwrap().for_vcpu(apic_id).unwrap()
+    Cpuid::new(supported, topology, &[]).for_vcpu(apic_id, CLOCKS).unwrap()
 }
 
 fn get(cpuid: &CpuId, function: u32, index: u32) -> Option<[u32; 4]> {
@@ -134,8 +134,8 @@ fn templates_change_bits_and_must_name_existing_leaves() {
         .unwrap()
     };
     let topology = Topology { vcpus: 1, threads_per_core: 1 };
-    let cpuid = Cpuid::new(&intel(), topology, CLOCKS, &[modifier(7)]).unwrap();
-    assert_eq!(get(&cpuid.for_vcpu(0).unwrap(), 7, 0).unwrap()[1], 0);
-    let error = Cpuid::new(&intel(), topology, CLOCKS, &[modifier(0x99)]).unwrap_err();
+    let cpuid = Cpuid::new(&intel(), topology, &[modifier(7)]);
+    assert_eq!(get(&cpuid.for_vcpu(0, CLOCKS).unwrap(), 7, 0).unwrap()[1], 0);
+    let error = Cpuid::new(&intel(), topology, &[modifier(0x99)]).for_vcpu(0, CLOCKS).unwrap_err();
     assert!(matches!(error, CpuidError::NoSuchLeaf { leaf: 0x99, subleaf: 0 }));
 }

@@ -1,0 +1,180 @@
+//! Tiny machine-code guests on the host's KVM.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use support::{Entry, RESET, kernel, machine, run, wait};
+use vm_spec::MachineEnd;
+use vmm::machine::{Phase, State};
+use vmm::vcpu::VcpuEnd;
+
+/// `code`, then a restart.
+fn then_reset(code: &[u8]) -> Vec<u8> {
+    [code, RESET].concat()
+}
+
+#[test]
+fn a_guest_that_resets_through_the_keyboard_controller_ends_with_reboot() {
+    let (ended, _) = run(RESET, Entry::Pvh);
+    assert_eq!(ended.end, MachineEnd::Reboot);
+}
+
+#[test]
+fn the_64_bit_entry_runs_in_long_mode() {
+    // xor eax, eax; dec eax (32-bit) or rex prefix (64-bit): 48 ff c0 is `inc rax` in long mode
+    // only; in 32-bit code it would be `dec eax; inc eax`.
+    // mov al, 0; rex.w inc rax; out 0x10, al
+    let code = then_reset(&[0x31, 0xc0, 0x48, 0xff, 0xc0, 0xe6, 0x10]);
+    let (ended, probe) = run(&code, Entry::Long);
+    assert_eq!(ended.end, MachineEnd::Reboot);
+    assert_eq!(probe.written(), [[1]]);
+}
+
+#[test]
+fn port_writes_reach_the_device_with_their_width() {
+    // mov eax, 0x12345678; out 0x10, al; out 0x10, ax; out 0x10, eax
+    let code =
+        then_reset(&[0xb8, 0x78, 0x56, 0x34, 0x12, 0xe6, 0x10, 0x66, 0xe7, 0x10, 0xe7, 0x10]);
+    let (_, probe) = run(&code, Entry::Pvh);
+    assert_eq!(probe.written(), [vec![0x78], vec![0x78, 0x56], vec![0x78, 0x56, 0x34, 0x12]]);
+}
+
+#[test]
+fn repeated_port_writes_arrive_one_by_one() {
+    // mov esi, 0x10000a+len; ... rep outsb needs data: use the code itself.
+    // mov esi, 0x100000; mov ecx, 3; mov dx, 0x10; rep outsb
+    let code = then_reset(&[
+        0xbe, 0x00, 0x00, 0x10, 0x00, 0xb9, 0x03, 0x00, 0x00, 0x00, 0x66, 0xba, 0x10, 0x00, 0xf3,
+        0x6e,
+    ]);
+    let (_, probe) = run(&code, Entry::Pvh);
+    assert_eq!(probe.written(), [[0xbe], [0x00], [0x00]]);
+}
+
+#[test]
+fn port_reads_bring_the_devices_answer() {
+    // in eax, 0x10; out 0x10, eax
+    let code = then_reset(&[0xe5, 0x10, 0xe7, 0x10]);
+    let (_, probe) = run(&code, Entry::Pvh);
+    assert_eq!(probe.written(), [[0x5a; 4]]);
+}
+
+#[test]
+fn unknown_ports_and_addresses_read_all_ones() {
+    // in al, 0x99; out 0x10, al; mov eax, [0xc8000000]; out 0x10, eax
+    let code = then_reset(&[0xe4, 0x99, 0xe6, 0x10, 0xa1, 0x00, 0x00, 0x00, 0xc8, 0xe7, 0x10]);
+    let (_, probe) = run(&code, Entry::Pvh);
+    assert_eq!(probe.written(), [vec![0xff], vec![0xff; 4]]);
+}
+
+#[test]
+fn reading_an_unknown_port_in_a_loop_does_no_harm() {
+    // mov ecx, 20000; l: in al, 0x99; loop l
+    let code = then_reset(&[0xb9, 0x20, 0x4e, 0x00, 0x00, 0xe4, 0x99, 0xe2, 0xfc]);
+    let (mut machine, _) = machine(kernel(&code, Entry::Pvh), 1);
+    let exits = machine.exits();
+    machine.resume().unwrap();
+    assert_eq!(wait(machine).end, MachineEnd::Reboot);
+    assert_eq!(exits[0].port_in.get(), 20_000);
+}
+
+#[test]
+fn memory_mapped_accesses_reach_the_device() {
+    // mov eax, 0xcafe; mov [0xd0000000], eax; mov al, [0xd0000000]; out 0x10, al
+    let code = then_reset(&[
+        0xb8, 0xfe, 0xca, 0x00, 0x00, 0xa3, 0x00, 0x00, 0x00, 0xd0, 0xa0, 0x00, 0x00, 0x00, 0xd0,
+        0xe6, 0x10,
+    ]);
+    let (_, probe) = run(&code, Entry::Pvh);
+    assert_eq!(probe.written(), [vec![0xfe, 0xca, 0, 0], vec![0x5a]]);
+}
+
+#[test]
+fn the_pvh_start_info_is_in_ebx() {
+    // mov eax, [ebx]; out 0x10, eax
+    let code = then_reset(&[0x8b, 0x03, 0xe7, 0x10]);
+    let (_, probe) = run(&code, Entry::Pvh);
+    assert_eq!(probe.written(), [0x336e_c578_u32.to_le_bytes()]);
+}
+
+#[test]
+fn a_triple_fault_is_an_end_of_its_own() {
+    // lidt [zero limit]; ud2
+    let code = [
+        0x0f, 0x01, 0x1d, 0x10, 0x00, 0x10, 0x00, 0x0f, 0x0b, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90,
+        0x90, 0, 0, 0, 0, 0, 0,
+    ];
+    let (ended, _) = run(&code, Entry::Pvh);
+    assert_eq!(ended.end, MachineEnd::TripleFault, "{ended}");
+    assert!(matches!(ended.detail, Some((0, VcpuEnd::TripleFault { .. }))));
+}
+
+#[test]
+fn executing_beyond_memory_ends_with_kvms_reason() {
+    // jmp 0xc8000000
+    let code = [0xb8, 0x00, 0x00, 0x00, 0xc8, 0xff, 0xe0];
+    let (ended, _) = run(&code, Entry::Pvh);
+    assert_eq!(ended.end, MachineEnd::InternalError, "{ended}");
+    assert!(ended.to_string().contains("0xc8000000"), "{ended}");
+}
+
+#[test]
+fn a_running_guest_can_be_paused_resumed_and_stopped() {
+    // l: inc eax; out 0x10, al; jmp l
+    let (machine, probe) = machine(kernel(&[0x40, 0xe6, 0x10, 0xeb, 0xfb], Entry::Pvh), 2);
+    let control = machine.control();
+    let owner = std::thread::spawn(move || machine.run());
+    assert_eq!(control.call(|m| m.state()).unwrap(), State::Paused);
+    assert_eq!(probe.written().len(), 0);
+    control.resume().unwrap();
+    wait_for_writes(&probe, 1);
+    control.pause().unwrap();
+    let paused_at = probe.written().len();
+    assert_eq!(control.call(|m| m.state()).unwrap(), State::Paused);
+    assert_eq!(probe.written().len(), paused_at);
+    control.resume().unwrap();
+    wait_for_writes(&probe, paused_at + 1);
+    control.stop().unwrap();
+    assert_eq!(owner.join().unwrap().end, MachineEnd::Stopped);
+    assert!(control.pause().is_err());
+}
+
+/// Waits until the guest has made more writes; every look costs the guest's own progress.
+fn wait_for_writes(probe: &support::Probe, count: usize) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while probe.written().len() < count {
+        assert!(Instant::now() < deadline, "the guest makes no progress");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_guest_that_halts_can_be_stopped() {
+    // cli; hlt
+    let (mut machine, _) = machine(kernel(&[0xfa, 0xf4], Entry::Pvh), 1);
+    let control = machine.control();
+    machine.resume().unwrap();
+    let owner = std::thread::spawn(move || machine.run());
+    control.stop().unwrap();
+    assert_eq!(owner.join().unwrap().end, MachineEnd::Stopped);
+}
+
+#[test]
+fn a_machine_that_never_ran_can_be_dropped() {
+    let (machine, probe) = machine(kernel(RESET, Entry::Pvh), 4);
+    drop(machine);
+    assert_eq!(probe.written().len(), 0);
+}
+
+#[test]
+fn phases_are_reached_in_order() {
+    let (mut machine, _) = machine(kernel(RESET, Entry::Pvh), 1);
+    let phases = machine.phases().clone();
+    machine.resume().unwrap();
+    machine.run();
+    let up_to_entered = &Phase::ALL[..6];
+    let times: Vec<_> = up_to_entered.iter().map(|phase| phases.get(*phase).unwrap()).collect();
+    assert!(times.is_sorted(), "{times:?}");
+    assert_eq!(phases.get(Phase::Booted), None);
+}
