@@ -6,5 +6,6 @@
 //! * [`http`] is the HTTP/1.1 underneath.
 #![forbid(unsafe_code)]
 
+pub mod http;
 pub mod metrics;
 pub mod vm;

@@ -12,18 +12,22 @@
 //! The monitor answers in one place, with [`config_state::ConfigState`]: it knows what was
 //! configured and what is allowed when.
 
+pub mod client;
+pub mod config_state;
 pub mod wire;
 
-pub mod config_state;
-
 mod controller;
+mod events;
 mod fault;
 mod request;
 mod response;
 mod route;
+mod server;
 
 pub use controller::{Gone, Incoming, Mailbox, Reply, VmController, mailbox};
+pub use events::{Event, EventHub, Subscriber};
 pub use fault::{FaultStatus, VmFault};
 pub use request::VmRequest;
 pub use response::VmResponse;
 pub use route::{BadRequest, Routed, Target, route};
+pub use server::{ServeError, Server, ServerOptions, Stopper, serve};
