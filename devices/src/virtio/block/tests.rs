@@ -2,6 +2,7 @@
 
 mod front;
 mod limits;
+mod model;
 mod requests;
 mod uring;
 
@@ -62,7 +63,18 @@ impl Rig {
 
     fn kick(&mut self) {
         self.driver.kick.write(1).unwrap();
-        self.event_loop.turn(&mut self.handler, 0).unwrap();
+        self.turn(0);
+    }
+
+    /// Lets the handler deal with events; returns how many there were.
+    fn turn(&mut self, timeout_ms: i32) -> usize {
+        loop {
+            match self.event_loop.turn(&mut self.handler, timeout_ms) {
+                // The kernel interrupts a wait to let the thread do its part for io_uring.
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                events => return events.unwrap(),
+            }
+        }
     }
 
     /// Writes the header of a request.
@@ -90,8 +102,7 @@ impl Rig {
             if !used.is_empty() {
                 return used;
             }
-            let events = self.event_loop.turn(&mut self.handler, 10_000).unwrap();
-            assert!(events > 0, "no completion in 10 seconds");
+            assert!(self.turn(10_000) > 0, "no completion in 10 seconds");
         }
     }
 

@@ -115,7 +115,7 @@ fn one_head_offered_over_and_over_keeps_the_requests_in_flight_bounded() {
 fn transfer_that_is_cut_short_goes_on() {
     let (mut rig, mut writer) = stuck_rig(4, 1);
     writer.write_all(&[7; 100]).unwrap();
-    while rig.event_loop.turn(&mut rig.handler, 100).unwrap() > 0 {}
+    while rig.turn(100) > 0 {}
     assert_eq!(rig.driver.used(), []);
     writer.write_all(&[8; 412]).unwrap();
     assert_eq!(rig.wait_for_used(), [(0, 513)]);
