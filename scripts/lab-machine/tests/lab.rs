@@ -13,7 +13,7 @@ fn lab(arguments: &[&str]) -> Command {
 }
 
 fn run(arguments: &[&str]) -> Output {
-    lab(arguments).output().unwrap()
+    lab(arguments).output().expect("scripts/lab starts")
 }
 
 #[test]
