@@ -113,7 +113,7 @@ impl fmt::Debug for TokenAuthority {
     }
 }
 
-fn random_bytes<const N: usize>() -> Result<[u8; N], TokenError> {
+pub(super) fn random_bytes<const N: usize>() -> Result<[u8; N], TokenError> {
     let mut bytes = [0; N];
     // Up to 256 bytes come at once or not at all, see getrandom(2).
     match getrandom(&mut bytes, GetRandomFlags::empty()) {

@@ -21,8 +21,9 @@ pub trait Detour: Send + Sync {
     fn wake_after(&self) -> Option<Duration>;
 }
 
-/// Bytes of a frame that [`Detour::wants`] is shown: Ethernet and IPv4 headers.
-pub const PEEK: usize = 34;
+/// Bytes of a frame that [`Detour::wants`] is shown: Ethernet header and ARP packet, or more than
+/// an IPv4 header.
+pub const PEEK: usize = 42;
 
 /// The longest frame of a detour: an Ethernet header and 1,500 bytes.
 pub const MAX_FRAME: usize = 1514;

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use log::error;
 use vmm_sys_util::epoll::EventSet;
@@ -25,6 +26,9 @@ const DETOUR_TIMER: u32 = 3;
 
 /// Frames that waited while the link was down, thrown away when it comes up.
 const MAX_STALE: usize = 4096;
+
+/// A detour is not asked more often than this without a reason.
+const MIN_DETOUR_WAIT: Duration = Duration::from_millis(1);
 
 /// What the two directions share.
 pub(super) struct Port {
@@ -225,8 +229,12 @@ impl PairHandler {
     }
 
     fn schedule_detour(&mut self) {
+        // A frame that is due waits for a buffer or the rate limit, not for time.
+        if self.sources.detour {
+            return;
+        }
         if let Some(after) = self.port.detour.as_ref().and_then(|d| d.wake_after()) {
-            arm(&self.detour_timer, Wait(after));
+            arm(&self.detour_timer, Wait(after.max(MIN_DETOUR_WAIT)));
         }
     }
 

@@ -22,6 +22,9 @@ impl Detour for Mirror {
         self.frames.lock().unwrap().pop()
     }
     fn wake_after(&self) -> Option<Duration> {
+        if !self.frames.lock().unwrap().is_empty() {
+            return Some(Duration::ZERO);
+        }
         let due = self.alarm.swap(false, Ordering::Relaxed);
         due.then(|| {
             self.take(&[7; 60]);
@@ -64,6 +67,7 @@ fn answer_waits_for_a_buffer() {
     rig.start();
     rig.transmit(DATA + 0x1000, NetHeader::default(), &diverted());
     rig.kick_tx();
+    assert_eq!(rig.event_loop.turn(&mut rig.handler, 20).unwrap(), 0);
     let buffer = rig.offer(DATA, 2048);
     rig.kick_rx();
     assert_eq!(rig.rx.used(), [(buffer, 82)]);
