@@ -5,6 +5,7 @@
 //! queues and the host's file descriptors and runs on an event loop; it is a plain state machine
 //! that tests drive without threads. [`event_loop::Remote`] connects the two.
 
+pub mod balloon;
 pub mod block;
 pub mod buffers;
 pub mod console;
