@@ -19,6 +19,8 @@ pub mod wire;
 mod controller;
 mod events;
 mod fault;
+#[cfg(test)]
+mod openapi;
 mod request;
 mod response;
 mod route;

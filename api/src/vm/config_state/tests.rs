@@ -7,7 +7,7 @@ mod running;
 use vm_spec::BoardSpec;
 
 use super::*;
-use fake_vm::{FakeHost, Vm};
+use fake_vm::Vm;
 
 const BEFORE: &str = "The requested operation is not supported before starting the microVM.";
 const AFTER: &str = "The requested operation is not supported after starting the microVM.";
