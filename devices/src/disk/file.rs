@@ -1,6 +1,6 @@
 //! Raw disks: a regular file or block device whose bytes are the disk's.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use log::warn;
 use rustix::fs::{AtFlags, OFlags, StatxFlags, fcntl_getfl, fcntl_setfl, statx};
 
+use super::lock::Lock;
 use super::{BackingFile, Disk, Extent, OpenDiskError, discard, transfer};
 use crate::virtio::Buffers;
 
@@ -35,6 +35,7 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub struct FileDisk {
     file: Arc<File>,
+    lock: Arc<Lock>,
     path: PathBuf,
     kind: Kind,
     options: OpenOptions,
@@ -46,12 +47,11 @@ impl FileDisk {
     /// Opens and locks the file or block device at `path`.
     pub fn open(path: &Path, options: OpenOptions) -> Result<Self, OpenDiskError> {
         let file = open_file(path, options)?;
-        lock(&file, path, options.read_only)?;
-        Self::new(Arc::new(file), path, options)
+        let lock = Lock::take(&file, path, options.read_only)?;
+        Self::new(Arc::new(file), Arc::new(lock), path, options)
     }
 
-    /// Takes a descriptor that was opened elsewhere; `path` is what errors call it. The lock is
-    /// shared with the descriptor's duplicates. `options.direct` says how it was opened.
+    /// Takes a descriptor that was opened elsewhere; `path` is what errors call it. `options.direct` says how it was opened.
     pub fn from_file(file: File, path: &Path, options: OpenOptions) -> Result<Self, OpenDiskError> {
         let open_error =
             |e: rustix::io::Errno| OpenDiskError::Open { path: path.to_owned(), source: e.into() };
@@ -65,8 +65,8 @@ impl FileDisk {
         if !enough {
             return Err(OpenDiskError::Access { path: path.to_owned() });
         }
-        lock(&file, path, options.read_only)?;
-        Self::new(Arc::new(file), path, options)
+        let lock = Lock::take(&file, path, options.read_only)?;
+        Self::new(Arc::new(file), Arc::new(lock), path, options)
     }
 
     /// Opens the disk that takes this one's place in a running device, in the same way. The path
@@ -74,13 +74,19 @@ impl FileDisk {
     pub fn replacement(&self, path: &Path) -> Result<Self, OpenDiskError> {
         let file = open_file(path, self.options)?;
         if same_file(&self.file, &file) {
-            return Self::new(Arc::clone(&self.file), path, self.options);
+            let (file, lock) = (Arc::clone(&self.file), Arc::clone(&self.lock));
+            return Self::new(file, lock, path, self.options);
         }
-        lock(&file, path, self.options.read_only)?;
-        Self::new(Arc::new(file), path, self.options)
+        let lock = Lock::take(&file, path, self.options.read_only)?;
+        Self::new(Arc::new(file), Arc::new(lock), path, self.options)
     }
 
-    fn new(file: Arc<File>, path: &Path, options: OpenOptions) -> Result<Self, OpenDiskError> {
+    fn new(
+        file: Arc<File>,
+        lock: Arc<Lock>,
+        path: &Path,
+        options: OpenOptions,
+    ) -> Result<Self, OpenDiskError> {
         let size_error = |source| OpenDiskError::Size { path: path.to_owned(), source };
         let kind = kind(&file.metadata().map_err(size_error)?)
             .ok_or_else(|| OpenDiskError::NotADisk { path: path.to_owned() })?;
@@ -92,7 +98,7 @@ impl FileDisk {
             1
         };
         let size = AtomicU64::new(size);
-        Ok(Self { file, path: path.to_owned(), kind, options, alignment, size })
+        Ok(Self { file, lock, path: path.to_owned(), kind, options, alignment, size })
     }
 
     /// Where it was opened.
@@ -202,23 +208,6 @@ fn direct_alignment(file: &File) -> Option<u32> {
     }
     let (memory, offset) = (statx.stx_dio_mem_align, statx.stx_dio_offset_align);
     (offset != 0 && memory <= SECTOR).then_some(offset.max(SECTOR))
-}
-
-fn lock(file: &File, path: &Path, read_only: bool) -> Result<(), OpenDiskError> {
-    let result = if read_only { file.try_lock_shared() } else { file.try_lock() };
-    match result {
-        Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => {
-            Err(OpenDiskError::InUse { path: path.to_owned(), read_only })
-        }
-        Err(TryLockError::Error(source)) => match source.raw_os_error() {
-            Some(libc::ENOLCK | libc::EOPNOTSUPP | libc::ENOSYS) => {
-                warn!("disk {} cannot be locked: {source}", path.display());
-                Ok(())
-            }
-            _ => Err(OpenDiskError::Lock { path: path.to_owned(), source }),
-        },
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 mod discard;
 mod error;
 mod file;
+mod lock;
 mod transfer;
 
 use std::fmt;

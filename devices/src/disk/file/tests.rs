@@ -70,6 +70,15 @@ fn read_only_disk_has_any_number_of_users_but_no_writer() {
 }
 
 #[test]
+fn lock_goes_with_the_disk_while_its_file_is_still_open_elsewhere() {
+    let file = file_of(512);
+    let disk = FileDisk::open(file.path(), WRITABLE).unwrap();
+    let _kept = Arc::clone(&disk.file);
+    drop(disk);
+    FileDisk::open(file.path(), WRITABLE).unwrap();
+}
+
+#[test]
 fn error_names_the_path() {
     let error = FileDisk::open(Path::new("/nonexistent/disk"), WRITABLE).unwrap_err();
     assert_eq!(error.to_string(), "failed to open disk /nonexistent/disk");
