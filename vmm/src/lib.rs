@@ -1,6 +1,7 @@
 //! One KVM virtual machine: memory, vCPUs, board, boot, event loop and life cycle.
 
 pub mod acpi;
+pub mod board;
 pub mod boot;
 pub mod kvm;
 pub mod machine;

@@ -9,6 +9,7 @@ mod panic_watch;
 pub mod pvpanic;
 pub mod request;
 pub mod serial;
+pub mod serial_input;
 #[cfg(test)]
 mod testing;
 
@@ -18,3 +19,4 @@ pub use i8042::I8042;
 pub use pvpanic::Pvpanic;
 pub use request::{GuestRequest, GuestRequests};
 pub use serial::SerialPort;
+pub use serial_input::SerialInput;

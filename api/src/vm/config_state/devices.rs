@@ -75,7 +75,7 @@ impl Objects {
                     "Open tap device failed: {tap} already belongs to another interface"
                 )));
             }
-            host.open_tap(tap).map_err(|error| {
+            host.open_tap(tap, 1).map_err(|error| {
                 cannot_create(&format!("Open tap device failed: {tap}: {error}"))
             })?;
             if let Some(old_tap) = old_tap {

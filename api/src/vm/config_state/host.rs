@@ -36,12 +36,12 @@ pub trait Host {
     /// Closes a disk's file that is not needed any more.
     fn close_drive(&mut self, path: &Path);
 
-    /// Opens a tap interface.
+    /// Opens a tap interface with so many queues.
     ///
     /// # Errors
     ///
     /// Those of opening.
-    fn open_tap(&mut self, name: &str) -> io::Result<()>;
+    fn open_tap(&mut self, name: &str, queues: u16) -> io::Result<()>;
 
     /// Closes a tap interface that is not needed any more.
     fn close_tap(&mut self, name: &str);
@@ -103,7 +103,7 @@ impl Host for NoHost {
         Ok(())
     }
     fn close_drive(&mut self, _: &Path) {}
-    fn open_tap(&mut self, _: &str) -> io::Result<()> {
+    fn open_tap(&mut self, _: &str, _: u16) -> io::Result<()> {
         Ok(())
     }
     fn close_tap(&mut self, _: &str) {}

@@ -36,7 +36,9 @@ pub(in crate::vm::config_state) fn open_all(
                 host.open_drive(&file.path, disk.spec.read_only).map_err(cannot)?;
             }
             DeviceKind::Net(net) => match &net.backend {
-                NetBackend::Tap(tap) => host.open_tap(&tap.name).map_err(cannot)?,
+                NetBackend::Tap(tap) => {
+                    host.open_tap(&tap.name, net.spec.queue_pairs).map_err(cannot)?;
+                }
                 // It is open already.
                 NetBackend::TapFd(_) => {}
             },

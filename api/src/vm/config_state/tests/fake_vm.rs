@@ -37,7 +37,7 @@ impl Host for FakeHost {
     fn close_drive(&mut self, path: &Path) {
         self.0.push(format!("close {}", path.display()));
     }
-    fn open_tap(&mut self, name: &str) -> io::Result<()> {
+    fn open_tap(&mut self, name: &str, _: u16) -> io::Result<()> {
         self.open("tap", name)
     }
     fn close_tap(&mut self, name: &str) {

@@ -1,0 +1,160 @@
+//! What devices need of the host, opened: by name when a machine is configured, and taken by that
+//! name when it is built.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use devices::char::{Backend, BackendError};
+use devices::disk::{Disk, FileDisk, OpenDiskError, OpenOptions};
+use devices::net::tap::{OpenTapError, Tap};
+use devices::vsock::{BindError, HostSockets};
+use vm_spec::StreamSpec;
+
+/// Disks, interfaces, sockets and streams that no device has yet.
+#[derive(Default)]
+pub struct Opened {
+    disks: Vec<FileDisk>,
+    taps: BTreeMap<String, Vec<Tap>>,
+    vsock: BTreeMap<PathBuf, HostSockets>,
+    streams: Vec<(StreamSpec, Backend)>,
+}
+
+impl Opened {
+    /// Opens and locks a disk.
+    ///
+    /// # Errors
+    /// Names the path.
+    pub fn open_disk(&mut self, path: &Path, read_only: bool) -> Result<(), OpenDiskError> {
+        self.disks.push(FileDisk::open(path, OpenOptions { read_only, direct: false })?);
+        Ok(())
+    }
+
+    /// Closes a disk.
+    pub fn close_disk(&mut self, path: &Path) {
+        if let Some(at) = self.disks.iter().position(|disk| disk.path() == path) {
+            self.disks.remove(at);
+        }
+    }
+
+    pub(super) fn take_disk(&mut self, path: &Path, read_only: bool) -> Option<FileDisk> {
+        let matches = |d: &FileDisk| d.path() == path && d.is_read_only() == read_only;
+        let at = self.disks.iter().position(matches)?;
+        Some(self.disks.remove(at))
+    }
+
+    /// Attaches to a tap interface.
+    ///
+    /// # Errors
+    /// Names the interface.
+    pub fn open_tap(&mut self, name: &str, queues: u16) -> Result<(), OpenTapError> {
+        let taps = Tap::open(name, queues)?;
+        self.taps.insert(name.to_owned(), taps);
+        Ok(())
+    }
+
+    /// Detaches from a tap interface.
+    pub fn close_tap(&mut self, name: &str) {
+        self.taps.remove(name);
+    }
+
+    pub(super) fn take_taps(&mut self, name: &str) -> Option<Vec<Tap>> {
+        self.taps.remove(name)
+    }
+
+    /// Listens for connections to the guest.
+    ///
+    /// # Errors
+    /// Names the path.
+    pub fn bind_vsock(&mut self, path: &Path) -> Result<(), BindError> {
+        let sockets = HostSockets::bind(path)?;
+        self.vsock.insert(path.to_owned(), sockets);
+        Ok(())
+    }
+
+    /// Listens no more, and removes the socket.
+    pub fn unbind_vsock(&mut self, path: &Path) {
+        self.vsock.remove(path);
+    }
+
+    pub(super) fn take_vsock(&mut self, path: &Path) -> Option<HostSockets> {
+        self.vsock.remove(path)
+    }
+
+    /// Opens where the characters of a console go.
+    ///
+    /// # Errors
+    /// Names the path.
+    pub fn open_stream(&mut self, stream: &StreamSpec) -> Result<(), BackendError> {
+        let backend = match stream {
+            StreamSpec::Stdio {} => Backend::stdio()?,
+            StreamSpec::Pty {} => {
+                let (backend, path) = Backend::pty()?;
+                log::info!("console is at {}", path.display());
+                backend
+            }
+            StreamSpec::File { path } => Backend::file(path)?,
+            StreamSpec::Socket { path } => Backend::socket(path)?,
+            StreamSpec::Null {} | StreamSpec::Ring { .. } => Backend::null(),
+        };
+        self.streams.push((stream.clone(), backend));
+        Ok(())
+    }
+
+    /// Closes a stream.
+    pub fn close_stream(&mut self, stream: &StreamSpec) {
+        drop(self.take_stream(stream));
+    }
+
+    pub(super) fn take_stream(&mut self, stream: &StreamSpec) -> Option<Backend> {
+        let at = self.streams.iter().position(|(opened, _)| opened == stream)?;
+        Some(self.streams.remove(at).1)
+    }
+}
+
+/// A tap of a descriptor that this process was started with.
+pub(super) fn inherited_tap(number: u32) -> Result<Tap, OpenTapError> {
+    let fd = i32::try_from(number).unwrap_or(-1);
+    duplicate(fd).map_err(|source| OpenTapError::NotATap { fd, source }).and_then(Tap::from_fd)
+}
+
+fn duplicate(number: i32) -> io::Result<OwnedFd> {
+    // The number may be anything the user wrote: it must be an open descriptor.
+    std::fs::symlink_metadata(format!("/proc/self/fd/{number}"))?;
+    #[allow(unsafe_code)]
+    // SAFETY: the descriptor was just seen to be open, and is only borrowed for a duplication;
+    // those of this process's own making are not closed while a machine is being configured.
+    let fd = unsafe { BorrowedFd::borrow_raw(number) };
+    fd.try_clone_to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disk_is_found_by_path_and_access_once() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(4096).unwrap();
+        let mut opened = Opened::default();
+        opened.open_disk(file.path(), true).unwrap();
+        assert!(opened.take_disk(file.path(), false).is_none());
+        assert!(opened.take_disk(file.path(), true).is_some());
+        assert!(opened.take_disk(file.path(), true).is_none());
+    }
+
+    #[test]
+    fn stream_that_was_closed_is_not_found() {
+        let (mut opened, ring) = (Opened::default(), StreamSpec::Ring { size: 4096 });
+        opened.open_stream(&ring).unwrap();
+        opened.close_stream(&ring);
+        assert!(opened.take_stream(&ring).is_none());
+    }
+
+    #[test]
+    fn descriptor_that_is_not_open_is_no_tap() {
+        let error = inherited_tap(987_654).err().unwrap();
+        assert_eq!(error.to_string(), "descriptor 987654 is not a tap");
+    }
+}

@@ -1,0 +1,168 @@
+//! Virtio devices from their descriptions and what was opened for them.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use devices::net::NetBackend;
+use devices::net::tap::OpenTapError;
+use devices::rate_limiter::{BucketConfig, LimiterConfig};
+use devices::virtio::VirtioDevice;
+use devices::virtio::block::{Block, BlockConfig, Cache, EngineKind, NewBlockError};
+use devices::virtio::console::{Console, ConsoleConfig};
+use devices::virtio::entropy::{Entropy, EntropyConfig, EntropyError};
+use devices::virtio::event_loop::LoopGone;
+use devices::virtio::net::{Detour, Net, NetConfig, NewNetError};
+use devices::virtio::vsock::{Vsock, VsockConfig, VsockError};
+use vm_spec::{
+    CacheMode, ComponentId, Device, DeviceKind, Disk, DiskBackend, DiskEngine,
+    NetBackend as NetBackendSpec, RateLimiter, TokenBucket, VsockBackend,
+};
+
+use super::device_set::{DeviceSet, Shared};
+use super::legacy::{LegacyError, start_stream};
+use super::opened::{Opened, inherited_tap};
+
+/// Why a virtio device cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum VirtioError {
+    /// Its event loops.
+    #[error("failed to start an event loop")]
+    Loop(#[source] io::Error),
+    /// The shared event loop has ended.
+    #[error(transparent)]
+    LoopGone(#[from] LoopGone),
+    /// A block device.
+    #[error(transparent)]
+    Block(#[from] NewBlockError),
+    /// A tap that was handed over.
+    #[error(transparent)]
+    Tap(#[from] OpenTapError),
+    /// A network card.
+    #[error(transparent)]
+    Net(#[from] NewNetError),
+    /// A vsock device.
+    #[error(transparent)]
+    Vsock(#[from] VsockError),
+    /// An entropy device.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+    /// A balloon.
+    #[error("the balloon is not available yet")]
+    Balloon,
+    /// A console's stream.
+    #[error(transparent)]
+    Stream(#[from] LegacyError),
+    /// What it needs was not opened.
+    #[error("its backend was not opened")]
+    NotOpened,
+}
+
+/// A device as transports take it.
+pub(super) type AnyDevice = Arc<Mutex<dyn VirtioDevice>>;
+
+fn shared<T>(device: T) -> Shared<T> {
+    Arc::new(Mutex::new(device))
+}
+
+/// Makes the device and enters it into `set`.
+pub(super) fn make(
+    device: &Device,
+    opened: &mut Opened,
+    detour: Option<Arc<dyn Detour>>,
+    set: &mut DeviceSet,
+) -> Result<AnyDevice, VirtioError> {
+    let id = &device.id;
+    match &device.kind {
+        DeviceKind::Disk(disk) => {
+            let DiskBackend::File(file) = &disk.backend;
+            let file = opened.take_disk(&file.path, disk.spec.read_only);
+            let file = file.ok_or(VirtioError::NotOpened)?;
+            let config = block_config(id, disk);
+            let loops = set.loops.busy(id.as_str(), config.queues).map_err(VirtioError::Loop)?;
+            let block = shared(Block::new(&config, file, &loops)?);
+            set.disks.insert(id.clone(), Arc::clone(&block));
+            Ok(block)
+        }
+        DeviceKind::Net(net) => {
+            let taps = match &net.backend {
+                NetBackendSpec::Tap(tap) => opened.take_taps(&tap.name),
+                NetBackendSpec::TapFd(tap) => Some(vec![inherited_tap(tap.fd)?]),
+            };
+            let taps = taps.ok_or(VirtioError::NotOpened)?;
+            let count = u16::try_from(taps.len()).unwrap_or(u16::MAX);
+            let taps = taps.into_iter().map(|t| -> Arc<dyn NetBackend> { Arc::new(t) }).collect();
+            let config = NetConfig {
+                mac: net.spec.mac.map(|mac| mac.octets()),
+                mtu: net.spec.mtu,
+                speed_mbps: None,
+                queue_size: net.spec.queue_size,
+                rx_limiter: limits(net.spec.rx_rate_limiter),
+                tx_limiter: limits(net.spec.tx_rate_limiter),
+            };
+            let loops = set.loops.busy(id.as_str(), count).map_err(VirtioError::Loop)?;
+            let net = shared(Net::new(config, taps, detour, &loops)?);
+            set.nets.insert(id.clone(), Arc::clone(&net));
+            Ok(net)
+        }
+        DeviceKind::Vsock(vsock) => {
+            let VsockBackend::Unix(unix) = &vsock.backend;
+            let sockets = opened.take_vsock(&unix.path).ok_or(VirtioError::NotOpened)?;
+            let config = VsockConfig::new(vsock.spec.cid.into());
+            let loops = set.loops.busy(id.as_str(), 1).map_err(VirtioError::Loop)?;
+            let event_loop = loops.first().ok_or(LoopGone)?;
+            let vsock = shared(Vsock::new(config, sockets, event_loop)?);
+            set.vsock = Some(Arc::clone(&vsock));
+            Ok(vsock)
+        }
+        DeviceKind::Console(console) => {
+            let backend = opened.take_stream(&console.stream).ok_or(VirtioError::NotOpened)?;
+            let (guest, stream) = start_stream(&console.stream, backend, set)?;
+            let quiet = set.loops.quiet().map_err(VirtioError::Loop)?;
+            let console = Console::new(ConsoleConfig::default(), guest, &quiet)?;
+            set.streams.insert(id.clone(), stream);
+            Ok(shared(console))
+        }
+        DeviceKind::Entropy(entropy) => {
+            let quiet = set.loops.quiet().map_err(VirtioError::Loop)?;
+            let config = EntropyConfig { limits: limits(entropy.rate_limiter) };
+            let entropy = shared(Entropy::new(config, &quiet)?);
+            set.entropy.insert(id.clone(), Arc::clone(&entropy));
+            Ok(entropy)
+        }
+        DeviceKind::Balloon(_) => Err(VirtioError::Balloon),
+    }
+}
+
+fn block_config(id: &ComponentId, disk: &Disk) -> BlockConfig {
+    let spec = &disk.spec;
+    let DiskBackend::File(file) = &disk.backend;
+    BlockConfig {
+        serial: BlockConfig::serial_from(spec.serial.as_deref().unwrap_or(id.as_str())),
+        queues: spec.queues,
+        queue_size: spec.queue_size,
+        cache: match spec.cache {
+            CacheMode::Unsafe => Cache::Unsafe,
+            CacheMode::Writeback => Cache::Writeback,
+        },
+        discard: spec.discard,
+        block_size: spec.block_size,
+        physical_block_size: spec.physical_block_size.unwrap_or(spec.block_size),
+        engine: match file.engine {
+            DiskEngine::Sync => EngineKind::Sync,
+            DiskEngine::Async => EngineKind::Async,
+        },
+        limits: limits(spec.rate_limiter),
+    }
+}
+
+pub(super) fn limits(limiter: RateLimiter) -> LimiterConfig {
+    LimiterConfig { bandwidth: limiter.bandwidth.map(bucket), ops: limiter.ops.map(bucket) }
+}
+
+pub(super) fn bucket(bucket: TokenBucket) -> BucketConfig {
+    BucketConfig {
+        size: bucket.size,
+        refill_time_ms: bucket.refill_time_ms,
+        one_time_burst: bucket.one_time_burst.unwrap_or(0),
+    }
+}
