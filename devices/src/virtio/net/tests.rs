@@ -19,6 +19,7 @@ use crate::virtio::fake_driver::{DATA, FakeDriver, Part};
 
 mod control;
 mod detour;
+mod host_tap;
 mod receive;
 mod transmit;
 
@@ -100,6 +101,10 @@ impl Rig {
 
     fn with(mode: RxMode, parts: Parts) -> Self {
         let (backend, network) = SocketBackend::pair();
+        Self::over(backend, network, mode, parts)
+    }
+
+    fn over(backend: Arc<dyn NetBackend>, network: OwnedFd, mode: RxMode, parts: Parts) -> Self {
         let metrics = Arc::<NetMetrics>::default();
         let rx_limiter = Arc::new(SharedLimiter::new(parts.rx_limiter));
         let port = Port {
