@@ -84,18 +84,17 @@ fn bound_integers(schema: &mut Value) {
     match schema {
         Value::Array(schemas) => schemas.iter_mut().for_each(bound_integers),
         Value::Object(fields) => {
-            let maximum = match fields.get("format").and_then(Value::as_str) {
-                Some("uint8") => Some(u64::from(u8::MAX)),
-                Some("uint16") => Some(u64::from(u16::MAX)),
-                Some("uint32") => Some(u64::from(u32::MAX)),
-                Some("uint64") => Some(u64::MAX),
-                _ => None,
+            let (format, maximum) = match fields.get("format").and_then(Value::as_str) {
+                Some("u-int8") => ("uint8", u64::from(u8::MAX)),
+                Some("u-int16") => ("uint16", u64::from(u16::MAX)),
+                Some("u-int32") => ("uint32", u64::from(u32::MAX)),
+                Some("u-int64") => ("uint64", u64::MAX),
+                _ => return fields.values_mut().for_each(bound_integers),
             };
-            if let Some(maximum) = maximum {
-                fields.entry("minimum").or_insert(json!(0));
-                fields.entry("maximum").or_insert(json!(maximum));
-            }
-            fields.values_mut().for_each(bound_integers);
+            // The name by the format registry of OpenAPI.
+            fields.insert("format".into(), json!(format));
+            fields.entry("minimum").or_insert(json!(0));
+            fields.entry("maximum").or_insert(json!(maximum));
         }
         _ => {}
     }
