@@ -1,15 +1,17 @@
 //! The agent as PID 1. Nothing here may end the process but through [`power::end`]: the kernel
 //! panics when its first process ends.
 
-use std::{error::Error, os::fd::OwnedFd, panic, process::ExitCode, time::Duration};
+use std::{error::Error, panic, process::ExitCode, time::Duration};
 
-use agent_protocol::message::{Exec, PowerMode};
+use agent_protocol::message::{Exec, FailureKind, PowerMode};
 use rustix::process::{Pid, WaitStatus};
 
 use crate::{
-    machine::{command_line::Options, console, loopback, modules, mounts, power},
+    machine::{
+        command_line::Options, console, loopback, modules, mounts, power, power_button::PowerButton,
+    },
     server::{End, Server, StartError, since_boot, transport::Transport},
-    session::spawn,
+    session::spawn::{self, SpawnError},
 };
 
 /// Runs the machine to its end.
@@ -24,6 +26,10 @@ pub(crate) fn run() -> ExitCode {
         Ok(End::Power(mode)) => mode,
         Ok(End::Command(status)) => {
             crate::say!("command ended with {}", describe(status));
+            PowerMode::PowerOff
+        }
+        Ok(End::NoCommand(code)) => {
+            crate::say!("command ended with exit status {code}");
             PowerMode::PowerOff
         }
         Err(error) => {
@@ -77,11 +83,30 @@ fn serve(options: &Options, started: Duration) -> Result<End, String> {
     if let Err(error) = server.open() {
         say_unreachable(&error, options);
     }
+    match PowerButton::listen() {
+        Ok(Some(button)) => complain("watch the power button", server.obey(button)),
+        Ok(None) => {}
+        Err(error) => crate::say!("failed to watch the power button: {error}"),
+    }
     if !options.command.is_empty() {
-        let pid = run_on_console(&options.command).map_err(|error| chain(&*error))?;
-        server.end_with(pid);
+        match run_on_console(&options.command) {
+            Ok(pid) => server.end_with(pid),
+            Err(error) => {
+                crate::say!("{}", chain(&error));
+                return Ok(End::NoCommand(shell_code(&error)));
+            }
+        }
     }
     server.run().map_err(|error| format!("event loop failed: {error}"))
+}
+
+/// The status by which shells report that a command could not be run.
+fn shell_code(error: &SpawnError) -> u8 {
+    match error.kind() {
+        FailureKind::ProgramNotFound => 127,
+        FailureKind::NotExecutable => 126,
+        _ => 125,
+    }
 }
 
 fn say_unreachable(error: &StartError, options: &Options) {
@@ -91,10 +116,10 @@ fn say_unreachable(error: &StartError, options: &Options) {
     }
 }
 
-fn run_on_console(command: &[String]) -> Result<Pid, Box<dyn Error>> {
+fn run_on_console(command: &[String]) -> Result<Pid, SpawnError> {
     let argv = command.iter().map(|word| word.as_bytes().to_vec()).collect();
-    let terminal: OwnedFd = console::open_terminal()?;
-    Ok(spawn::spawn_on(&Exec { argv, ..Exec::default() }, terminal)?)
+    let terminal = console::open_terminal().map_err(SpawnError::Streams)?;
+    spawn::spawn_on(&Exec { argv, ..Exec::default() }, &terminal)
 }
 
 fn describe(status: WaitStatus) -> String {

@@ -20,8 +20,8 @@
 //!
 //! # The end
 //!
-//! When the host asks for it, on `SIGTERM`, after the console's command, and on Ctrl-Alt-Del, file
-//! systems are written out and unmounted and the machine powers off or reboots. A panic is printed
+//! When the host asks for it, on the ACPI power button, on `SIGTERM`, after the console's command,
+//! and on Ctrl-Alt-Del (which reboots), file systems are written out and unmounted and the machine powers off or reboots. A panic is printed
 //! on the console and reboots the machine.
 
 mod init;

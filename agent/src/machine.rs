@@ -6,3 +6,4 @@ pub(crate) mod loopback;
 pub(crate) mod modules;
 pub(crate) mod mounts;
 pub(crate) mod power;
+pub(crate) mod power_button;

@@ -23,6 +23,7 @@ use rustix::{
 };
 
 use crate::{
+    machine::power_button::PowerButton,
     reactor::{Reactor, Side, Token, Wake},
     session::{
         Sessions,
@@ -46,6 +47,8 @@ pub(crate) enum End {
     Power(PowerMode),
     /// The command given on the kernel's command line ended.
     Command(WaitStatus),
+    /// That command could not be started; a shell would report this exit status.
+    NoCommand(u8),
 }
 
 /// The server could not start.
@@ -65,6 +68,7 @@ pub(crate) struct Server {
     transport: Transport,
     listener: Option<(Token, OwnedFd)>,
     signals: (Token, Signals),
+    power_button: Option<(Token, PowerButton)>,
     connections: HashMap<Token, Connection>,
     pumps: HashMap<Token, Pump>,
     sessions: Sessions,
@@ -86,6 +90,7 @@ impl Server {
             transport,
             listener: None,
             signals: (token, signals),
+            power_button: None,
             connections: HashMap::new(),
             pumps: HashMap::new(),
             sessions: Sessions::default(),
@@ -108,6 +113,14 @@ impl Server {
             Ok(None) => {}
             Err(error) => crate::say!("failed to call the host: {error}"),
         }
+        Ok(())
+    }
+
+    /// Powers off when the button is pressed.
+    pub(crate) fn obey(&mut self, button: PowerButton) -> io::Result<()> {
+        let token = self.reactor.token();
+        self.reactor.watch(&button, token, Side::Source)?;
+        self.power_button = Some((token, button));
         Ok(())
     }
 
@@ -140,6 +153,11 @@ impl Server {
             self.handle_signals();
         } else if self.listener.as_ref().is_some_and(|(listener, _)| *listener == token) {
             self.accept();
+        } else if let Some((button_token, button)) = &self.power_button
+            && *button_token == token
+            && button.pressed()
+        {
+            self.end = Some(End::Power(PowerMode::PowerOff));
         }
         // Anyone else has ended earlier in this round.
     }

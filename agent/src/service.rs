@@ -6,7 +6,7 @@ use rustix::process::set_child_subreaper;
 
 use crate::{
     init::chain,
-    server::{End, Server, since_boot, transport::Transport},
+    server::{Server, since_boot, transport::Transport},
 };
 
 const USAGE: &str = "bulkhead-agent is the first process of a virtual machine.
@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         }
     };
     match ended {
-        Ok(End::Power(_) | End::Command(_)) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
             crate::say!("event loop failed: {error}");
             ExitCode::FAILURE

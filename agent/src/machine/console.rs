@@ -4,23 +4,21 @@ use std::{fs, io, os::fd::OwnedFd, path::PathBuf};
 
 use rustix::{
     fs::{Mode, OFlags, open},
-    stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stdin},
+    stdio::stdin,
 };
 
 /// Makes sure that the three standard descriptors are open, so that no later file becomes one of
-/// them. A kernel without a console starts its first process without them.
+/// them. A kernel without a console starts its first process without them; errors go to the
+/// kernel's log then.
 pub(crate) fn ensure_standard_descriptors() -> io::Result<()> {
     if rustix::io::fcntl_getfd(stdin()).is_ok() {
         return Ok(());
     }
-    let flags = OFlags::RDWR | OFlags::NOCTTY;
-    let file = open("/dev/console", flags, Mode::empty())
-        .or_else(|_| open("/dev/null", flags, Mode::empty()))?;
-    // The first free number is 0, so it is standard input already, or else becomes it here.
-    dup2_stdin(&file)?;
-    dup2_stdout(&file)?;
-    dup2_stderr(&file)?;
-    if std::os::fd::AsRawFd::as_raw_fd(&file) <= 2 {
+    // The kernel opens all three or none, and each open takes the lowest number that is free.
+    for fallback in ["/dev/null", "/dev/null", "/dev/kmsg"] {
+        let flags = OFlags::RDWR | OFlags::NOCTTY;
+        let file = open("/dev/console", flags, Mode::empty())
+            .or_else(|_| open(fallback, flags, Mode::empty()))?;
         std::mem::forget(file);
     }
     Ok(())

@@ -142,7 +142,7 @@ pub(crate) fn spawn(exec: &Exec) -> Result<Spawned, SpawnError> {
 }
 
 /// Starts the program of `exec` with `terminal` for its three standard descriptors.
-pub(crate) fn spawn_on(exec: &Exec, terminal: OwnedFd) -> Result<Pid, SpawnError> {
+pub(crate) fn spawn_on(exec: &Exec, terminal: &OwnedFd) -> Result<Pid, SpawnError> {
     let mut command = command(exec, "/root")?;
     let duplicate = || terminal.try_clone().map(StdStdio::from).map_err(SpawnError::Streams);
     command.stdin(duplicate()?).stdout(duplicate()?).stderr(duplicate()?);
