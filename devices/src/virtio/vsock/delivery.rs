@@ -22,12 +22,15 @@ pub(super) struct Delivery<'q> {
     /// Chains that may still be taken in this burst.
     left: usize,
     used: bool,
+    /// Among the chains taken in a row is one that the queue dropped, so the position in the ring
+    /// cannot be moved back over them.
+    torn: bool,
 }
 
 impl<'q> Delivery<'q> {
     /// A burst of at most `limit` chains.
     pub(super) fn new(queue: &'q mut Queue, limit: usize) -> Self {
-        Self { ram: queue.ram(), queue, left: limit, used: false }
+        Self { ram: queue.ram(), queue, left: limit, used: false, torn: false }
     }
 
     /// Guest memory during this burst.
@@ -43,6 +46,7 @@ impl<'q> Delivery<'q> {
     /// Takes the next chain that has room for a header and at least `data` bytes. Chains that have
     /// not, or are not memory, go back to the driver empty.
     pub(super) fn take(&mut self, data: usize) -> Option<Place> {
+        self.torn = false;
         while self.left > 0 {
             let chain = self.queue.next()?;
             self.left -= 1;
@@ -60,23 +64,38 @@ impl<'q> Delivery<'q> {
     /// Takes the next chain while others, taken before, may still be put back. A bad one stays in
     /// the queue: completing it now would mix up the order.
     pub(super) fn take_another(&mut self, data: usize) -> Option<Place> {
-        if self.left == 0 {
+        if self.left == 0 || self.torn {
             return None;
         }
-        let place = divide(self.queue.next()?, data);
-        match place {
-            Some(_) => self.left -= 1,
-            None => self.queue.put_back(),
+        let before = self.queue.state().next_available;
+        let chain = self.queue.next();
+        let moved = self.queue.state().next_available.wrapping_sub(before);
+        self.torn = moved != u16::from(chain.is_some());
+        let chain = chain?;
+        let head = chain.head;
+        let place = divide(chain, data);
+        if place.is_some() {
+            self.left -= 1;
+        } else if self.torn {
+            self.queue.complete(head, 0);
+            self.used = true;
+        } else {
+            self.queue.put_back();
         }
         place
     }
 
-    /// Puts the `count` chains taken last back, which must not be finished.
-    pub(super) fn put_back(&mut self, count: usize) {
-        for _ in 0..count {
-            self.queue.put_back();
+    /// Puts chains back that were taken in a row up to now, and not finished.
+    pub(super) fn put_back(&mut self, places: impl IntoIterator<Item = Place>) {
+        for place in places {
+            if self.torn {
+                self.queue.complete(place.head, 0);
+                self.used = true;
+            } else {
+                self.queue.put_back();
+                self.left += 1;
+            }
         }
-        self.left += count;
     }
 
     /// Completes a packet whose data, if any, are in place.

@@ -185,10 +185,10 @@ impl VsockHandler {
             }
             self.settle(slot, cx);
         }
-        let unfinished = out.is_over();
+        let over = out.is_over();
         drop(out);
         self.rx = Some(rx);
-        if unfinished {
+        if over && (self.table.has_line() || !self.refusals.is_empty()) {
             cx.kick_again(RX);
         }
         if held_back && self.refusals.len() < MAX_REFUSALS {

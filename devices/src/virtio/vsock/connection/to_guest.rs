@@ -124,7 +124,7 @@ impl Connection {
         let count = match room.read_from(socket.as_fd()) {
             Ok(count) => count,
             Err(e) => {
-                out.put_back(places.len());
+                out.put_back(places.into_iter().map(|(place, _)| place));
                 self.read_failed(&e, env);
                 return Served::Done;
             }
@@ -151,18 +151,18 @@ impl Connection {
         let mut header = Header::to_guest(env.cid, key, Op::Data);
         self.credit.announce(&mut header);
         self.credit.send(count as u32);
-        let (mut rest, mut used, offered) = (count, 0, places.len());
-        for (place, room) in places {
-            if rest == 0 {
-                break;
-            }
+        let (mut rest, mut used) = (count, 0);
+        let mut places = places.into_iter();
+        while rest > 0
+            && let Some((place, room)) = places.next()
+        {
             let len = rest.min(room);
             header.len = (len as u32).into();
             out.finish(place, &header);
             rest -= len;
             used += 1;
         }
-        out.put_back(offered - used);
+        out.put_back(places.map(|(place, _)| place));
         if used > 0 {
             self.pending.remove(Pending::CREDIT_UPDATE);
             self.batch = used;

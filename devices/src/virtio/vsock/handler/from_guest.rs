@@ -1,5 +1,7 @@
 //! Packets that the guest sends.
 
+use log::debug;
+
 use super::{BURST, FIRST_SOCKET, MAX_REFUSALS, VsockHandler, socket_events};
 use crate::virtio::vsock::config::TX;
 use crate::virtio::vsock::connection::Connection;
@@ -63,12 +65,14 @@ impl VsockHandler {
 
     /// Connects the guest to the host program that it asks for.
     fn connect(&mut self, request: &Header, cx: &mut Context<'_>) {
-        let socket = match self.sockets.connect(request.dst_port.get()) {
-            Ok(socket) if !self.table.is_full() => socket,
-            _ => {
-                self.env.metrics.refused.increment();
-                return self.refuse_packet(request);
+        let full = self.table.is_full();
+        let socket = (!full).then(|| self.sockets.connect(request.dst_port.get()));
+        let Some(Ok(socket)) = socket else {
+            if let Some(Err(e)) = socket {
+                debug!("refused a connection of the guest: {e}");
             }
+            self.env.metrics.refused.increment();
+            return self.refuse_packet(request);
         };
         let window = self.table.next_window();
         let slot = self.table.insert(Connection::from_guest(socket, request, window));
@@ -85,7 +89,7 @@ impl VsockHandler {
         match cx.watch(&fd, FIRST_SOCKET + slot, socket_events(false)) {
             Ok(()) => true,
             Err(e) => {
-                log::debug!("failed to watch a socket: {e}");
+                debug!("failed to watch a socket: {e}");
                 self.env.metrics.refused.increment();
                 connection.abort(&self.env);
                 false

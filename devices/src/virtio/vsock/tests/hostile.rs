@@ -179,3 +179,26 @@ fn absurd_credit_sends_nothing_and_does_no_harm() {
     guest.send(&stream.header(Op::CreditUpdate), &[]);
     assert_eq!(guest.expect(Op::Data).data, b"hello");
 }
+
+#[test]
+fn malformed_chain_among_the_receive_buffers_does_not_upset_the_others() {
+    let mut guest = Guest::new();
+    let (stream, mut host) = guest.accept(7);
+    // Teaches the device to offer several buffers to a read.
+    guest.post_many(8, 10);
+    std::io::Write::write_all(&mut host, &[1; 80]).unwrap();
+    guest.run();
+    guest.inbox.clear();
+    guest.send(&stream.header(Op::CreditUpdate), &[]);
+    let good = |guest: &mut Guest, at: u64| guest.rx.add(&[Part::Write(DATA + at, 144)]);
+    let first = good(&mut guest, 0);
+    let bad = guest.rx.add(&[Part::Write(DATA, 100), Part::Read(DATA, 100)]);
+    let second = good(&mut guest, 0x1000);
+    guest.rx.kick.write(1).unwrap();
+    std::io::Write::write_all(&mut host, b"hello").unwrap();
+    while guest.events.turn(&mut guest.handler, 0).unwrap() > 0 {}
+    let mut used = guest.rx.used();
+    used.sort_unstable();
+    assert_eq!(used, [(first, 49), (bad, 0), (second, 0)], "each comes back once");
+    assert_eq!(guest.rx.read(DATA + 44, 5), b"hello");
+}
