@@ -139,6 +139,12 @@ impl Buffers {
         self.len = self.len.saturating_sub(count);
     }
 
+    /// Whether both are of the same state of the memory map, which the one then keeps alive for
+    /// the other.
+    pub fn shares_memory(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.ram, &other.ram)
+    }
+
     /// Appends the ranges of `other`, which must be of the same memory.
     pub fn append(&mut self, other: Self) {
         self.iovecs.extend(other.iovecs);

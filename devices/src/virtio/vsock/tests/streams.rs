@@ -6,7 +6,7 @@ use super::guest::{GUEST_WINDOW, Guest, Layout, Stream, pattern};
 use crate::virtio::event_loop::Handler;
 use crate::virtio::fake_driver::Part;
 use crate::virtio::vsock::config::RX;
-use crate::virtio::vsock::packet::{HEADER_LEN, Op};
+use crate::virtio::vsock::packet::{HEADER_LEN, Op, Shutdown};
 
 /// Sends `data` from the guest in packets of `chunk` bytes; the host program reads all the time.
 fn to_host(layout: Layout, chunk: usize, data: &[u8]) -> Vec<u8> {
@@ -33,7 +33,7 @@ fn to_host(layout: Layout, chunk: usize, data: &[u8]) -> Vec<u8> {
         rest = later;
     }
     guest.run_with_room();
-    guest.send(&stream.shutdown(crate::virtio::vsock::packet::Shutdown::all()), &[]);
+    guest.send(&stream.shutdown(Shutdown::all()), &[]);
     while guest.handler.connections() > 0 {
         guest.wait();
     }
@@ -310,4 +310,28 @@ fn host_program_reads_nothing_before_the_guest_writes() {
     guest.handler.kicked(RX, &mut guest.events.context());
     host.set_nonblocking(true).unwrap();
     assert_eq!(host.read(&mut [0; 1]).unwrap_err().kind(), ErrorKind::WouldBlock);
+}
+
+#[test]
+fn packets_that_follow_each_other_arrive_whole_and_in_order() {
+    let mut guest = Guest::new();
+    let (mut first, mut host) = guest.connect(52);
+    let (mut second, mut other) = guest.connect(53);
+    let data = pattern(3000, 1);
+    for part in data[..2000].chunks(100) {
+        guest.send_only(&first.data(part), part);
+    }
+    guest.send_only(&second.data(b"between"), b"between");
+    for part in data[2000..].chunks(100) {
+        guest.send_only(&first.data(part), part);
+    }
+    guest.send_only(&first.shutdown(Shutdown::SEND), &[]);
+    guest.run();
+    let mut seen = Vec::new();
+    host.read_to_end(&mut seen).unwrap();
+    assert!(seen == data);
+    let mut seen = [0; 7];
+    other.read_exact(&mut seen).unwrap();
+    assert_eq!(&seen, b"between");
+    assert_eq!(guest.tx.used().len(), 32);
 }
