@@ -4,14 +4,14 @@
 use std::{error::Error, panic, process::ExitCode, time::Duration};
 
 use agent_protocol::message::{Exec, FailureKind, PowerMode};
-use rustix::process::{Pid, WaitStatus};
+use rustix::process::WaitStatus;
 
 use crate::{
     machine::{
         command_line::Options, console, loopback, modules, mounts, power, power_button::PowerButton,
     },
     server::{End, Server, StartError, since_boot, transport::Transport},
-    session::spawn::{self, SpawnError},
+    session::spawn::SpawnError,
 };
 
 /// Runs the machine to its end.
@@ -88,14 +88,11 @@ fn serve(options: &Options, started: Duration) -> Result<End, String> {
         Ok(None) => {}
         Err(error) => crate::say!("failed to watch the power button: {error}"),
     }
-    if !options.command.is_empty() {
-        match run_on_console(&options.command) {
-            Ok(pid) => server.end_with(pid),
-            Err(error) => {
-                crate::say!("{}", chain(&error));
-                return Ok(End::NoCommand(shell_code(&error)));
-            }
-        }
+    if !options.command.is_empty()
+        && let Err(error) = run_on_console(&mut server, &options.command)
+    {
+        crate::say!("{}", chain(&error));
+        return Ok(End::NoCommand(shell_code(&error)));
     }
     server.run().map_err(|error| format!("event loop failed: {error}"))
 }
@@ -116,10 +113,10 @@ fn say_unreachable(error: &StartError, options: &Options) {
     }
 }
 
-fn run_on_console(command: &[String]) -> Result<Pid, SpawnError> {
+fn run_on_console(server: &mut Server, command: &[String]) -> Result<(), SpawnError> {
     let argv = command.iter().map(|word| word.as_bytes().to_vec()).collect();
     let terminal = console::open_terminal().map_err(SpawnError::Streams)?;
-    spawn::spawn_on(&Exec { argv, ..Exec::default() }, &terminal)
+    server.run_on(&Exec { argv, ..Exec::default() }, &terminal)
 }
 
 fn describe(status: WaitStatus) -> String {

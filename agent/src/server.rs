@@ -14,7 +14,7 @@ pub(crate) mod transport;
 use std::{collections::HashMap, io, os::fd::OwnedFd, time::Duration};
 
 use agent_protocol::{
-    message::{Hello, PowerMode, Reply},
+    message::{Exec, Hello, PowerMode, Reply},
     version,
 };
 use rustix::{
@@ -27,7 +27,9 @@ use crate::{
     reactor::{Reactor, Side, Token, Wake},
     session::{
         Sessions,
+        file_limit::FileLimit,
         pump::{Flow, Pump},
+        spawn::{self, SpawnError},
     },
 };
 use connection::{Connection, Input, Stage};
@@ -72,6 +74,7 @@ pub(crate) struct Server {
     connections: HashMap<Token, Connection>,
     pumps: HashMap<Token, Pump>,
     sessions: Sessions,
+    file_limit: FileLimit,
     console_command: Option<Pid>,
     hello: Hello,
     end: Option<End>,
@@ -94,6 +97,7 @@ impl Server {
             connections: HashMap::new(),
             pumps: HashMap::new(),
             sessions: Sessions::default(),
+            file_limit: FileLimit::raise(),
             console_command: None,
             hello: hello(started),
             end: None,
@@ -124,9 +128,10 @@ impl Server {
         Ok(())
     }
 
-    /// Ends the server when the process `pid`, which is already running, ends.
-    pub(crate) fn end_with(&mut self, pid: Pid) {
-        self.console_command = Some(pid);
+    /// Runs a command on `terminal`, with which the server ends.
+    pub(crate) fn run_on(&mut self, exec: &Exec, terminal: &OwnedFd) -> Result<(), SpawnError> {
+        self.console_command = Some(spawn::spawn_on(exec, terminal, &self.file_limit)?);
+        Ok(())
     }
 
     /// Serves until the machine is to end.

@@ -1,5 +1,6 @@
 //! Commands that run for the host.
 
+pub(crate) mod file_limit;
 pub(crate) mod pump;
 pub(crate) mod spawn;
 mod terminal;
@@ -48,7 +49,9 @@ impl Session {
 
     /// Whether anything can still be asked of it.
     fn is_over(&self) -> bool {
-        let unattached = self.stdout.is_some()
+        // What the command left in the background may still read and write.
+        let unattached = self.stdin.is_some()
+            || self.stdout.is_some()
             || self.stderr.is_some()
             || (self.terminal.is_some() && !self.terminal_attached);
         self.pid.is_none() && !unattached
@@ -108,8 +111,6 @@ impl Sessions {
         let name = self.by_pid.remove(&pid)?;
         let session = self.sessions.get_mut(&name)?;
         session.pid = None;
-        // What runs on in the background may still write, but nothing will read.
-        session.stdin = None;
         let owner = session.owner;
         self.forget_if_over(name);
         Some((name, owner))

@@ -60,6 +60,8 @@ impl Server {
         }
         match self.sessions.attach(attach.session, attach.stream(), connection) {
             Ok(pumps) => pumps.into_iter().for_each(|pump| self.add_pump(pump)),
+            // The command ended before its streams were wanted.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => crate::say!(
                 "failed to attach to {:?} of command {}: {error}",
                 attach.stream(),
@@ -94,7 +96,8 @@ impl Server {
             let text = "the agent runs as many commands as it can".to_owned();
             return Err(failure(FailureKind::LimitReached, text));
         }
-        let spawned = spawn::spawn(exec).map_err(|error| describe(error.kind(), &error))?;
+        let spawned =
+            spawn::spawn(exec, &self.file_limit).map_err(|error| describe(error.kind(), &error))?;
         let pid = spawned.pid.as_raw_nonzero().get().unsigned_abs();
         let session = self.sessions.add(spawned, (token, id), exec.detach);
         Ok(Reply::Started(Started { session, pid }))

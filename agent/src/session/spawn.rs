@@ -24,6 +24,7 @@ use rustix::{
 };
 
 use super::{
+    file_limit::FileLimit,
     terminal::Terminal,
     user::{User, UserError},
 };
@@ -95,6 +96,7 @@ struct Entry {
     user: Option<User>,
     cwd: OwnedFd,
     owns_terminal: bool,
+    file_limit: FileLimit,
 }
 
 /// The steps of [`Entry::enter`], added to the error number above [`STEP_SHIFT`].
@@ -111,6 +113,7 @@ impl Entry {
         // The agent takes signals as events; a program expects them to act.
         SigSet::empty().thread_set_mask().map_err(|_| (Step::Session, Errno::INVAL))?;
         setsid().map_err(at(Step::Session))?;
+        self.file_limit.restore().map_err(at(Step::Session))?;
         if self.owns_terminal {
             // Not a terminal (a machine without a console), or another session's already: then
             // there is no job control.
@@ -127,7 +130,7 @@ impl Entry {
 }
 
 /// Starts what `exec` describes, in a session of its own.
-pub(crate) fn spawn(exec: &Exec) -> Result<Spawned, SpawnError> {
+pub(crate) fn spawn(exec: &Exec, file_limit: &FileLimit) -> Result<Spawned, SpawnError> {
     let user = match exec.user.as_str() {
         "" => None,
         spec => Some(User::find(spec).map_err(SpawnError::User)?),
@@ -137,17 +140,23 @@ pub(crate) fn spawn(exec: &Exec) -> Result<Spawned, SpawnError> {
     let mut streams = Streams::default();
     streams.connect(&mut command, exec, user.as_ref())?;
     let cwd = open_cwd(&exec.cwd)?;
-    start(command, exec, Entry { user, cwd, owns_terminal: exec.terminal.is_some() })
-        .map(|pid| streams.with_pid(pid))
+    let owns_terminal = exec.terminal.is_some();
+    let entry = Entry { user, cwd, owns_terminal, file_limit: file_limit.clone() };
+    start(command, exec, entry).map(|pid| streams.with_pid(pid))
 }
 
 /// Starts the program of `exec` with `terminal` for its three standard descriptors.
-pub(crate) fn spawn_on(exec: &Exec, terminal: &OwnedFd) -> Result<Pid, SpawnError> {
+pub(crate) fn spawn_on(
+    exec: &Exec,
+    terminal: &OwnedFd,
+    file_limit: &FileLimit,
+) -> Result<Pid, SpawnError> {
     let mut command = command(exec, "/root")?;
     let duplicate = || terminal.try_clone().map(StdStdio::from).map_err(SpawnError::Streams);
     command.stdin(duplicate()?).stdout(duplicate()?).stderr(duplicate()?);
     let cwd = open_cwd(&exec.cwd)?;
-    start(command, exec, Entry { user: None, cwd, owns_terminal: true })
+    let entry = Entry { user: None, cwd, owns_terminal: true, file_limit: file_limit.clone() };
+    start(command, exec, entry)
 }
 
 /// The program with its arguments and environment.

@@ -150,6 +150,13 @@ fn no_descriptor_of_the_agent_leaks_into_commands() {
 }
 
 #[test]
+fn commands_get_the_limits_that_the_agent_was_started_with() {
+    let limits = "ulimit -Sn; ulimit -Hn";
+    let own = std::process::Command::new("sh").args(["-c", limits]).output().unwrap();
+    assert_eq!(TestAgent::start().sh(limits).stdout, own.stdout);
+}
+
+#[test]
 fn errors_can_go_where_output_goes() {
     let agent = TestAgent::start();
     let spec = sh("echo a; echo b >&2; echo c").stderr(Stdio::SameAsStdout);

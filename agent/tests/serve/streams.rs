@@ -126,12 +126,14 @@ fn a_command_that_closes_its_input_is_a_broken_pipe_for_the_host() {
 #[test]
 fn output_outlives_the_command() {
     let agent = TestAgent::start();
-    let mut session =
-        agent.client.exec(&sh("echo early; (read x <&3; echo late) & exit 0")).unwrap();
+    // The command ends at once; what it left in the background writes when the host says so.
+    let spec = sh("exec 3<&0; (read line <&3; echo \"late $line\") & exit 0").stdin(Stdio::Stream);
+    let mut session = agent.client.exec(&spec).unwrap();
     assert!(session.wait().unwrap().success());
+    session.stdin.as_mut().unwrap().write_all(b"word\n").unwrap();
     let mut text = String::new();
     session.stdout.take().unwrap().read_to_string(&mut text).unwrap();
-    assert_eq!(text, "early\nlate\n");
+    assert_eq!(text, "late word\n");
 }
 
 #[test]
