@@ -20,6 +20,7 @@ use crate::virtio::fake_driver::{DATA, FakeDriver, Part};
 mod control;
 mod detour;
 mod host_tap;
+mod hostile;
 mod receive;
 mod transmit;
 
