@@ -1,0 +1,168 @@
+//! What each kind of thread needs of the kernel.
+//!
+//! No thread executes programs, traces, mounts, or maps executable memory. Add a call where a
+//! thread has come to need it, with the narrowest demand on its arguments.
+
+use libc::c_long;
+
+use super::ioctls;
+use super::rule::Demand::{OneOf, OwnProcess, With, Without};
+use super::rule::{Check, List};
+
+const PROT_EXEC: u32 = libc::PROT_EXEC as u32;
+const AF_UNIX: u32 = libc::AF_UNIX as u32;
+/// What makes a clone a thread.
+const THREAD: u32 = (libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SIGHAND) as u32;
+
+/// fcntl commands, all of which concern one descriptor only.
+const FCNTL: &[u32] = &[
+    libc::F_GETFD as u32,
+    libc::F_SETFD as u32,
+    libc::F_GETFL as u32,
+    libc::F_SETFL as u32,
+    libc::F_DUPFD_CLOEXEC as u32,
+];
+
+/// Memory, locks, time, waiting, and bytes through descriptors that are open: every thread.
+pub(super) const COMMON: List = List {
+    calls: &[
+        libc::SYS_read,
+        libc::SYS_write,
+        libc::SYS_readv,
+        libc::SYS_writev,
+        libc::SYS_close,
+        libc::SYS_fstat,
+        libc::SYS_lseek,
+        libc::SYS_munmap,
+        libc::SYS_mremap,
+        libc::SYS_madvise,
+        libc::SYS_brk,
+        libc::SYS_futex,
+        libc::SYS_epoll_wait,
+        libc::SYS_epoll_pwait,
+        libc::SYS_epoll_ctl,
+        libc::SYS_poll,
+        libc::SYS_ppoll,
+        libc::SYS_eventfd2,
+        libc::SYS_clock_gettime,
+        libc::SYS_clock_nanosleep,
+        libc::SYS_gettimeofday,
+        libc::SYS_nanosleep,
+        libc::SYS_getrandom,
+        libc::SYS_getpid,
+        libc::SYS_gettid,
+        libc::SYS_rt_sigprocmask,
+        libc::SYS_rt_sigreturn,
+        libc::SYS_sigaltstack,
+        libc::SYS_restart_syscall,
+        libc::SYS_rseq,
+        libc::SYS_sched_getaffinity,
+        libc::SYS_sched_yield,
+        libc::SYS_set_robust_list,
+        libc::SYS_exit,
+        libc::SYS_exit_group,
+    ],
+    checks: &[
+        (libc::SYS_mmap, 2, Without(PROT_EXEC)),
+        (libc::SYS_mprotect, 2, Without(PROT_EXEC)),
+        (libc::SYS_fcntl, 1, OneOf(FCNTL)),
+        (libc::SYS_prctl, 0, OneOf(&[libc::PR_SET_NAME as u32])),
+        // Wakes another thread, or ends this process.
+        (libc::SYS_tgkill, 0, OwnProcess),
+    ],
+    ioctls: &[],
+};
+
+/// Runs the guest. Its exits set up queues and interrupts.
+pub(super) const VCPU: List =
+    List { calls: &[], checks: &[], ioctls: &[ioctls::VCPU, ioctls::INTERRUPTS] };
+
+/// Sockets that are open.
+const SOCKETS: &[c_long] = &[
+    libc::SYS_accept4,
+    libc::SYS_recvfrom,
+    libc::SYS_recvmsg,
+    libc::SYS_sendto,
+    libc::SYS_sendmsg,
+    libc::SYS_shutdown,
+    libc::SYS_getsockopt,
+    libc::SYS_setsockopt,
+    libc::SYS_getsockname,
+    libc::SYS_getpeername,
+];
+
+/// The API: sockets that are open.
+pub(super) const API: List = List { calls: SOCKETS, checks: &[], ioctls: &[ioctls::FILES] };
+
+/// A socket of this host, to a path or to nowhere.
+const UNIX_SOCKETS: &[Check] =
+    &[(libc::SYS_socket, 0, OneOf(&[AF_UNIX])), (libc::SYS_socketpair, 0, OneOf(&[AF_UNIX]))];
+
+/// Backends of devices.
+const DEVICE_SOCKETS: List = List { calls: SOCKETS, checks: UNIX_SOCKETS, ioctls: &[] };
+
+/// Serves devices: files, block devices, taps, sockets; guests call host sockets by path.
+const DEVICE_FILES: List = List {
+    calls: &[
+        libc::SYS_pread64,
+        libc::SYS_pwrite64,
+        libc::SYS_preadv,
+        libc::SYS_pwritev,
+        libc::SYS_preadv2,
+        libc::SYS_pwritev2,
+        libc::SYS_fallocate,
+        libc::SYS_ftruncate,
+        libc::SYS_fsync,
+        libc::SYS_fdatasync,
+        libc::SYS_flock,
+        libc::SYS_statx,
+        libc::SYS_io_uring_setup,
+        libc::SYS_io_uring_register,
+        libc::SYS_io_uring_enter,
+        libc::SYS_timerfd_create,
+        libc::SYS_timerfd_settime,
+        libc::SYS_connect,
+    ],
+    checks: &[(libc::SYS_fcntl, 1, OneOf(&[libc::F_OFD_SETLK as u32, libc::F_OFD_GETLK as u32]))],
+    ioctls: &[ioctls::FILES, ioctls::BLOCK, ioctls::TAP],
+};
+
+/// All that a thread which serves devices needs.
+pub(super) const DEVICE_LOOP: &[&List] = &[&DEVICE_SOCKETS, &DEVICE_FILES];
+
+/// The owner of the machine: changes it while it runs, opens what it is given for that, starts
+/// threads, and clears up.
+pub(super) const MAIN: List = List {
+    calls: &[
+        libc::SYS_openat,
+        libc::SYS_newfstatat,
+        libc::SYS_readlink,
+        libc::SYS_unlink,
+        libc::SYS_unlinkat,
+        libc::SYS_bind,
+        libc::SYS_listen,
+        libc::SYS_pipe2,
+        libc::SYS_epoll_create1,
+        libc::SYS_signalfd4,
+        libc::SYS_timerfd_gettime,
+        libc::SYS_memfd_create,
+        libc::SYS_rt_sigaction,
+        libc::SYS_prlimit64,
+        libc::SYS_getuid,
+        libc::SYS_geteuid,
+        libc::SYS_uname,
+        // Answered with ENOSYS: see `NO_SUCH_CALL`.
+        libc::SYS_clone3,
+    ],
+    checks: &[
+        (libc::SYS_clone, 0, With(THREAD)),
+        // For the filters of threads to come.
+        (libc::SYS_prctl, 0, OneOf(&[libc::PR_SET_NO_NEW_PRIVS as u32])),
+        (libc::SYS_seccomp, 0, OneOf(&[libc::SECCOMP_SET_MODE_FILTER])),
+    ],
+    ioctls: &[ioctls::MACHINE, ioctls::OPEN_TAP, ioctls::TERMINAL, ioctls::OPEN_PTY],
+};
+
+/// Calls that do as if the kernel were too old for them. The arguments of clone3 are in memory,
+/// where a filter cannot see whether it makes a thread; the C library then uses clone.
+pub(super) const NO_SUCH_CALL: List = List { calls: &[libc::SYS_clone3], checks: &[], ioctls: &[] };
