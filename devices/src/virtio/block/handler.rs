@@ -13,6 +13,8 @@ use super::engine::{Engine, Flight, execute};
 use super::request::{Kind, Rules, parse};
 use super::shared::Shared;
 use crate::disk::Disk;
+#[cfg(any(test, feature = "fake-driver"))]
+use crate::rate_limiter::SharedLimiter;
 use crate::rate_limiter::{LimitTimer, Wait};
 use crate::virtio::device::StartQueueError;
 use crate::virtio::event_loop::{Context, Handler};
@@ -73,6 +75,21 @@ impl BlockHandler {
             starved: false,
             watching: false,
         })
+    }
+
+    /// A handler without a front, for tests and fuzz targets to drive: all that `config` offers
+    /// over `disk` counts as negotiated.
+    #[cfg(any(test, feature = "fake-driver"))]
+    pub fn alone(config: &BlockConfig, disk: Arc<dyn Disk>) -> io::Result<Self> {
+        let limiter = SharedLimiter::new(config.limits);
+        let shared = Shared::new(config.serial, limiter);
+        shared.set_features(config.features(&*disk));
+        Self::new(config, disk, Arc::new(shared))
+    }
+
+    #[cfg(test)]
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
     }
 
     /// Puts `disk` in the place of the old one, after what is in flight.

@@ -18,7 +18,6 @@ use super::config::BlockConfig;
 use super::handler::BlockHandler;
 use super::shared::Shared;
 use crate::disk::{Disk, FileDisk, OpenOptions};
-use crate::rate_limiter::SharedLimiter;
 use crate::virtio::event_loop::FakeLoop;
 use crate::virtio::fake_driver::{DATA, FakeDriver, Part};
 
@@ -52,9 +51,8 @@ impl Rig {
     }
 
     fn over(config: &BlockConfig, disk: Arc<dyn Disk>, file: NamedTempFile) -> Self {
-        let shared = Arc::new(Shared::new(config.serial, SharedLimiter::new(config.limits)));
-        shared.set_features(config.features(&*disk));
-        let mut handler = BlockHandler::new(config, disk, Arc::clone(&shared)).unwrap();
+        let mut handler = BlockHandler::alone(config, disk).unwrap();
+        let shared = handler.shared();
         let driver = FakeDriver::new(config.queue_size);
         let mut event_loop = FakeLoop::new().unwrap();
         event_loop.start_queue(&mut handler, driver.queue()).unwrap();

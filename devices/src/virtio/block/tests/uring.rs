@@ -214,8 +214,8 @@ fn file_exchanged_before_the_first_start_is_the_one_used() {
     let config = BlockConfig { engine: EngineKind::Async, ..BlockConfig::default() };
     let open = |f: &NamedTempFile| FileDisk::open(f.path(), OpenOptions::default()).unwrap();
     let disk: Arc<dyn Disk> = Arc::new(open(&file));
-    let shared = Arc::new(Shared::new(config.serial, SharedLimiter::default()));
-    let mut handler = BlockHandler::new(&config, disk, Arc::clone(&shared)).unwrap();
+    let mut handler = BlockHandler::alone(&config, disk).unwrap();
+    let shared = handler.shared();
     let mut event_loop = FakeLoop::new().unwrap();
     let other = disk_file(64);
     handler.replace_disk(Arc::new(open(&other)), &mut event_loop.context());
@@ -250,11 +250,19 @@ fn disk_without_a_file_is_served_synchronously() {
 }
 
 #[test]
+fn ring_that_cannot_be_made_leaves_the_synchronous_engine() {
+    let file = disk_file(1);
+    let disk = FileDisk::open(file.path(), OpenOptions::default()).unwrap();
+    // The kernel refuses a ring of no entries as it refuses one that is not permitted.
+    assert!(matches!(Engine::new(EngineKind::Async, &disk, 0), Engine::Sync));
+    assert!(matches!(Engine::new(EngineKind::Async, &disk, 4), Engine::Uring(_)));
+}
+
+#[test]
 fn ring_may_do_nothing_but_disk_requests() {
     let file = disk_file(1);
     let disk = FileDisk::open(file.path(), OpenOptions::default()).unwrap();
     let mut ring = Uring::new(disk.file().unwrap(), 4).unwrap();
     ring.enable().unwrap();
     assert_eq!(ring.try_no_op(), -libc::EACCES);
-    assert!(matches!(Engine::new(EngineKind::Sync, &disk, 4), Engine::Sync));
 }
