@@ -70,7 +70,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     ///
     /// An [`HttpFault`] that the client shall be told, after which the connection is of no use.
     pub async fn receive(&mut self) -> Result<Option<Request>, HttpFault> {
-        if self.buffer.is_empty() {
+        loop {
+            // RFC 9112 §2.2: empty lines before a request are skipped.
+            let empty = self.buffer.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+            self.buffer.drain(..empty);
+            if !self.buffer.is_empty() {
+                break;
+            }
             match timeout(self.limits.idle_time, self.fill()).await {
                 Ok(Ok(1..)) => {}
                 // Nobody is there to be told.
@@ -169,9 +175,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn receive_head(&mut self) -> Result<Option<Head>, HttpFault> {
         let mut looked_at = 0;
         loop {
-            // RFC 9112 §2.2: empty lines before a request are skipped.
-            let empty = self.buffer.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
-            self.buffer.drain(..empty);
             // Parsed only once it can be whole, or a client that sends single bytes would have
             // each of them parse all before it.
             let from = looked_at.min(self.buffer.len());

@@ -151,7 +151,7 @@ pub(super) fn check_path(field: &str, path: &Path) -> Result<(), SpecError> {
     if !bytes.is_empty() && !bytes.contains(&0) {
         return Ok(());
     }
-    Err(SpecError::value(field, format_args!("{path:?}"), "a path"))
+    Err(SpecError::value(field, quoted(&path.to_string_lossy()), "a path"))
 }
 
 fn check_socket_path(id: &ComponentId, path: &Path) -> Result<(), SpecError> {

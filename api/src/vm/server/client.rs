@@ -91,7 +91,7 @@ impl<C: VmController> Client<C> {
         let routed = match route(method, path, &request.body) {
             Ok(routed) => routed,
             Err(fault) => {
-                log::error!("The API server refused {method} {path}: {fault}");
+                log::error!("The API server refused {method} {path}: {}", one_line(&fault));
                 return Next::Send(answer::of_bad_request(&fault));
             }
         };
@@ -108,7 +108,7 @@ impl<C: VmController> Client<C> {
             Ok(VmResponse::Console(console)) => return Next::Console(console),
             Ok(response) => answer::of_response(response, &self.shared.counters),
             Err(fault) => {
-                log::error!("The API server refused {method} {path}: {fault}");
+                log::error!("The API server refused {method} {path}: {}", one_line(&fault));
                 answer::of_fault(&fault)
             }
         };
@@ -163,4 +163,10 @@ impl<C: VmController> Client<C> {
             let _ = tokio::io::copy_bidirectional(&mut client, &mut console).await;
         }
     }
+}
+
+/// A message without line feeds and other control characters, which parts of a request that it
+/// quotes may have.
+fn one_line(message: &impl ToString) -> String {
+    message.to_string().replace(char::is_control, " ")
 }

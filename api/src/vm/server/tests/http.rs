@@ -45,6 +45,18 @@ fn connection_goes_on_after_an_answer_and_after_a_refusal() {
 }
 
 #[test]
+fn empty_lines_between_requests_are_no_request() {
+    let server = TestServer::patient_for(Duration::from_millis(200));
+    let mut stream = server.connect();
+    stream.write_all(b"\r\nGET /version HTTP/1.1\r\n\r\n\r\n").unwrap();
+    read_until(&mut stream, "}");
+    // Longer than a request that has begun may take.
+    stream.set_read_timeout(Some(Duration::from_millis(400))).unwrap();
+    let nothing = stream.read(&mut [0]).unwrap_err();
+    assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+}
+
+#[test]
 fn answer_to_head_has_no_body() {
     let server = TestServer::start();
     let answer = server.exchange(format!("HEAD / HTTP/1.1\r\n{CLOSE}").as_bytes());
