@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::object::only_objects;
+
 /// Memory that the guest is asked to give back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct Balloon {
     /// Target in MiB.
     pub amount_mib: u32,
@@ -25,7 +27,7 @@ pub struct Balloon {
 /// A new target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct BalloonUpdate {
     /// Target in MiB.
     pub amount_mib: u32,
@@ -34,7 +36,7 @@ pub struct BalloonUpdate {
 /// A new interval of statistics. They cannot be turned on or off while the guest runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct BalloonStatsUpdate {
     /// Seconds between two statistics.
     pub stats_polling_interval_s: u16,
@@ -43,6 +45,7 @@ pub struct BalloonStatsUpdate {
 /// Starts a run of free-page hinting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
+#[serde(remote = "Self")]
 pub struct BalloonStartCmd {
     /// Whether the end of the run is acknowledged at once.
     #[serde(default = "acknowledged")]
@@ -62,6 +65,7 @@ fn acknowledged() -> bool {
 /// Where a run of free-page hinting is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
+#[serde(remote = "Self")]
 pub struct BalloonHintingStatus {
     /// The host's last command.
     pub host_cmd: u32,
@@ -72,6 +76,7 @@ pub struct BalloonHintingStatus {
 /// What the guest last said about its memory. Fields that the guest does not know are left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
+#[serde(remote = "Self")]
 pub struct BalloonStats {
     /// Target in pages of 4 KiB.
     pub target_pages: u32,
@@ -130,3 +135,12 @@ pub struct BalloonStats {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub direct_reclaim: Option<u64>,
 }
+
+only_objects!(
+    Balloon,
+    BalloonUpdate,
+    BalloonStatsUpdate,
+    BalloonStartCmd,
+    BalloonHintingStatus,
+    BalloonStats
+);

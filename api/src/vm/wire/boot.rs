@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::object::only_objects;
+
 /// What the guest starts with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct BootSource {
     /// Host path of the kernel.
     pub kernel_image_path: String,
@@ -14,3 +16,5 @@ pub struct BootSource {
     /// Kernel command line; the default is in the user guide.
     pub boot_args: Option<String>,
 }
+
+only_objects!(BootSource);

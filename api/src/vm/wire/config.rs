@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::object::only_objects;
+
 use super::{
     Balloon, BootSource, CpuConfig, Drive, EntropyDevice, Logger, MachineConfiguration,
     MemoryHotplugConfig, Metrics, MmdsConfig, NetworkInterface, Pmem, Vsock,
@@ -10,7 +12,7 @@ use super::{
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(rename_all = "kebab-case")]
+#[serde(remote = "Self", rename_all = "kebab-case")]
 pub struct FullVmConfiguration {
     /// Memory that the guest is asked to give back.
     pub balloon: Option<Balloon>,
@@ -39,3 +41,5 @@ pub struct FullVmConfiguration {
     /// Memory that can be plugged in while the guest runs.
     pub memory_hotplug: Option<MemoryHotplugConfig>,
 }
+
+only_objects!(FullVmConfiguration);

@@ -6,10 +6,12 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use vm_spec::{BitPattern, CapabilityModifier, CpuTemplate, CpuidRegister};
 
+use super::object::only_objects;
+
 /// Changes to what the guest is told about its processors.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct CpuConfig {
     /// KVM capabilities that must be there (`"121"`) or need not (`"!121"`).
     #[serde(default)]
@@ -31,7 +33,7 @@ pub struct KvmCapability(pub CapabilityModifier);
 /// Changes to one CPUID leaf.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct CpuidLeafModifier {
     /// The leaf: `0x…`, `0b…` or decimal.
     #[serde(deserialize_with = "number_from_text", serialize_with = "number_as_text")]
@@ -50,7 +52,7 @@ pub struct CpuidLeafModifier {
 /// A change to one register of a CPUID leaf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct CpuidRegisterModifier {
     /// `eax`, `ebx`, `ecx` or `edx`.
     #[cfg_attr(test, schema(value_type = String, pattern = "^e[abcd]x$"))]
@@ -63,7 +65,7 @@ pub struct CpuidRegisterModifier {
 /// A change to one model-specific register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct MsrModifier {
     /// Its number: `0x…`, `0b…` or decimal.
     #[serde(deserialize_with = "number_from_text", serialize_with = "number_as_text")]
@@ -155,6 +157,8 @@ fn number_from_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D
 fn number_as_text<S: Serializer>(number: &u32, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{number:#x}"))
 }
+
+only_objects!(CpuConfig, CpuidLeafModifier, CpuidRegisterModifier, MsrModifier);
 
 #[cfg(test)]
 mod tests {

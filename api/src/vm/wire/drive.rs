@@ -2,12 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::object::only_objects;
+
 use super::RateLimiter;
 
 /// A disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct Drive {
     /// Its id, as in the path.
     #[cfg_attr(test, schema(pattern = "^[A-Za-z0-9_]{1,64}$"))]
@@ -34,7 +36,7 @@ pub struct Drive {
 /// A change to a disk of a running machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct PartialDrive {
     /// Its id, as in the path.
     #[cfg_attr(test, schema(pattern = "^[A-Za-z0-9_]{1,64}$"))]
@@ -66,3 +68,5 @@ pub enum IoEngine {
     /// io_uring.
     Async,
 }
+
+only_objects!(Drive, PartialDrive);

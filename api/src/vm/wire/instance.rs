@@ -2,9 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::object::only_objects;
+
 /// What a monitor says about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
+#[serde(remote = "Self")]
 pub struct InstanceInfo {
     /// The machine's id.
     pub id: String,
@@ -33,6 +36,7 @@ pub enum InstanceState {
 /// The monitor's version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
+#[serde(remote = "Self")]
 pub struct VmmVersion {
     /// Its version, under the name that clients look for.
     pub firecracker_version: String,
@@ -41,7 +45,7 @@ pub struct VmmVersion {
 /// Something to do at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct Action {
     /// What to do.
     pub action_type: ActionType,
@@ -62,7 +66,7 @@ pub enum ActionType {
 /// Something to do at once, beyond Firecracker's actions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct BulkheadAction {
     /// What to do.
     pub action_type: BulkheadActionType,
@@ -81,7 +85,7 @@ pub enum BulkheadActionType {
 /// A change to what a machine does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct Vm {
     /// What it shall do.
     pub state: VmState,
@@ -96,3 +100,5 @@ pub enum VmState {
     /// Go on.
     Resumed,
 }
+
+only_objects!(InstanceInfo, VmmVersion, Action, BulkheadAction, Vm);

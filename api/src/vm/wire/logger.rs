@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::object::only_objects;
+
 /// Where and how the monitor logs. Fields that are not given stay as they are, but for the level.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct Logger {
     /// Host path of a file or named pipe.
     pub log_path: Option<String>,
@@ -77,7 +79,7 @@ impl From<LogLevel> for log::LevelFilter {
 /// Where the monitor writes its metrics, one JSON object a line.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct Metrics {
     /// Host path of a file or named pipe.
     pub metrics_path: String,
@@ -88,6 +90,8 @@ pub struct Metrics {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub properties: Option<BTreeMap<String, String>>,
 }
+
+only_objects!(Logger, Metrics);
 
 #[cfg(test)]
 mod tests {

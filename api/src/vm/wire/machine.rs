@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::object::only_objects;
+
 /// Processors and memory. Fields that are not given become their defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct MachineConfiguration {
     /// Virtual processors; 1 or an even number with `smt`.
     #[cfg_attr(test, schema(minimum = 1, maximum = 254))]
@@ -43,7 +45,7 @@ impl Default for MachineConfiguration {
 /// A change to processors and memory. Fields that are not given stay as they are; one at least is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct MachineConfigurationUpdate {
     /// Virtual processors; 1 or an even number with `smt`.
     #[cfg_attr(test, schema(minimum = 1, maximum = 254))]
@@ -121,3 +123,5 @@ impl HugePages {
         }
     }
 }
+
+only_objects!(MachineConfiguration, MachineConfigurationUpdate);

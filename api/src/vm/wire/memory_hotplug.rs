@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::object::only_objects;
+
 /// Memory that can be plugged in while the guest runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct MemoryHotplugConfig {
     /// At most this many MiB.
     pub total_size_mib: u32,
@@ -30,7 +32,7 @@ fn default_slot() -> u32 {
 /// A new amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct MemoryHotplugSizeUpdate {
     /// MiB that the guest should have plugged.
     pub requested_size_mib: u32,
@@ -39,6 +41,7 @@ pub struct MemoryHotplugSizeUpdate {
 /// How much is plugged in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
+#[serde(remote = "Self")]
 pub struct MemoryHotplugStatus {
     /// MiB that the guest plugs at a time.
     pub block_size_mib: u32,
@@ -51,3 +54,5 @@ pub struct MemoryHotplugStatus {
     /// MiB that the guest should have plugged.
     pub requested_size_mib: u32,
 }
+
+only_objects!(MemoryHotplugConfig, MemoryHotplugSizeUpdate, MemoryHotplugStatus);

@@ -5,10 +5,12 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 use vm_spec::MmdsVersion;
 
+use super::object::only_objects;
+
 /// The metadata service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct MmdsConfig {
     /// Whether requests need a session token (`V2`) or not (`V1`).
     #[serde(default)]
@@ -35,3 +37,5 @@ pub(crate) enum MmdsVersionSchema {
     /// Requests carry a session token.
     V2,
 }
+
+only_objects!(MmdsConfig);

@@ -14,6 +14,7 @@ mod machine;
 mod memory_hotplug;
 mod mmds;
 mod net;
+mod object;
 mod pmem;
 mod rate;
 mod serial;
@@ -47,10 +48,15 @@ pub use vsock::Vsock;
 
 use serde::{Deserialize, Serialize};
 
+use object::only_objects;
+
 /// The body of every answer that refuses a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
+#[serde(remote = "Self")]
 pub struct Error {
     /// What is wrong with it.
     pub fault_message: String,
 }
+
+only_objects!(Error);

@@ -2,12 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::object::only_objects;
+
 use super::RateLimiter;
 
 /// A network interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct NetworkInterface {
     /// Its id, as in the path.
     #[cfg_attr(test, schema(pattern = "^[A-Za-z0-9_]{1,64}$"))]
@@ -29,7 +31,7 @@ pub struct NetworkInterface {
 /// A change to a network interface of a running machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct PartialNetworkInterface {
     /// Its id, as in the path.
     #[cfg_attr(test, schema(pattern = "^[A-Za-z0-9_]{1,64}$"))]
@@ -43,8 +45,10 @@ pub struct PartialNetworkInterface {
 /// A source of random numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct EntropyDevice {
     /// Limits on what the guest draws.
     pub rate_limiter: Option<RateLimiter>,
 }
+
+only_objects!(NetworkInterface, PartialNetworkInterface, EntropyDevice);

@@ -2,12 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::object::only_objects;
+
 use super::RateLimiter;
 
 /// A file as persistent memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct Pmem {
     /// Its id, as in the path.
     #[cfg_attr(test, schema(pattern = "^[A-Za-z0-9_]{1,64}$"))]
@@ -27,7 +29,7 @@ pub struct Pmem {
 /// A change to persistent memory of a running machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct PartialPmem {
     /// Its id, as in the path.
     #[cfg_attr(test, schema(pattern = "^[A-Za-z0-9_]{1,64}$"))]
@@ -35,3 +37,5 @@ pub struct PartialPmem {
     /// New limits on flushes.
     pub rate_limiter: Option<RateLimiter>,
 }
+
+only_objects!(Pmem, PartialPmem);

@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::object::only_objects;
+
 /// Independent limits on bytes and on requests. A limit that is not given does not apply; in an
 /// update it stays as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct RateLimiter {
     /// Token bucket with bytes as tokens.
     pub bandwidth: Option<TokenBucket>,
@@ -17,6 +19,7 @@ pub struct RateLimiter {
 /// A token bucket. With a size or a refill time of 0 it limits nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
+#[serde(remote = "Self")]
 pub struct TokenBucket {
     /// Tokens that it holds.
     pub size: u64,
@@ -66,3 +69,5 @@ impl From<vm_spec::RateLimiter> for RateLimiter {
         Self { bandwidth: limiter.bandwidth.map(Into::into), ops: limiter.ops.map(Into::into) }
     }
 }
+
+only_objects!(RateLimiter, TokenBucket);

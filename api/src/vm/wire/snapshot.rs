@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::object::only_objects;
+
 /// Where a snapshot goes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct SnapshotCreateParams {
     /// All memory or what changed.
     #[serde(default)]
@@ -30,7 +32,7 @@ pub enum SnapshotType {
 /// Where a snapshot comes from. Exactly one of `mem_backend` and `mem_file_path` is given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct SnapshotLoadParams {
     /// Host path of the state.
     pub snapshot_path: String,
@@ -66,7 +68,7 @@ pub struct SnapshotLoadParams {
 /// Where a snapshot's memory comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct MemoryBackend {
     /// Host path of the file or of the handler's socket.
     pub backend_path: String,
@@ -87,6 +89,7 @@ pub enum MemoryBackendType {
 /// Another tap interface for a network interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
+#[serde(remote = "Self")]
 pub struct NetworkOverride {
     /// Id of the interface.
     pub iface_id: String,
@@ -97,6 +100,7 @@ pub struct NetworkOverride {
 /// Another path for the vsock device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
+#[serde(remote = "Self")]
 pub struct VsockOverride {
     /// Host path of the socket.
     pub uds_path: String,
@@ -117,3 +121,11 @@ pub enum SnapshotHugePages {
     #[serde(rename = "2M")]
     Hugetlbfs2M,
 }
+
+only_objects!(
+    SnapshotCreateParams,
+    SnapshotLoadParams,
+    MemoryBackend,
+    NetworkOverride,
+    VsockOverride
+);

@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::object::only_objects;
+
 /// Sockets between guest and host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct Vsock {
     /// Deprecated, without effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -16,3 +18,5 @@ pub struct Vsock {
     /// Host path of the socket.
     pub uds_path: String,
 }
+
+only_objects!(Vsock);
