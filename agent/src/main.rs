@@ -4,13 +4,14 @@
 //! descriptors and there is no `/dev/null` yet: a machine without a console.
 
 #![no_main]
+// For the entry point's name.
+#![allow(unsafe_code)]
 
 use std::{
     ffi::{c_char, c_int},
     process::ExitCode,
 };
 
-#[allow(unsafe_code)]
 // SAFETY: this is the one `main` of the program, with C's signature.
 #[unsafe(no_mangle)]
 extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {

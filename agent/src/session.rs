@@ -2,6 +2,7 @@
 
 pub(crate) mod file_limit;
 pub(crate) mod pump;
+mod signal;
 pub(crate) mod spawn;
 mod terminal;
 mod user;
@@ -156,7 +157,7 @@ impl Sessions {
         let message::Signal { session: name, signal, group } = request;
         let pid = self.sessions.get(&name).and_then(|session| session.pid);
         let pid = pid.ok_or(SessionError::None(name))?;
-        let signal = signal_of(signal).ok_or(SessionError::BadSignal(signal))?;
+        let signal = signal::from_number(signal).ok_or(SessionError::BadSignal(signal))?;
         let result =
             if group { kill_process_group(pid, signal) } else { kill_process(pid, signal) };
         result.map_err(|errno| SessionError::Signal { session: name, source: errno.into() })
@@ -201,17 +202,4 @@ impl Sessions {
             self.sessions.remove(&name);
         }
     }
-}
-
-/// Linux signal numbers, the real-time ones included.
-fn signal_of(number: u32) -> Option<Signal> {
-    let number = i32::try_from(number).ok()?;
-    Signal::from_named_raw(number).or_else(|| real_time_signal(number))
-}
-
-#[allow(unsafe_code)]
-fn real_time_signal(number: i32) -> Option<Signal> {
-    // SAFETY: the numbers that a C library keeps for itself matter to a process that handles or
-    // raises them; here they are only sent to other programs, as kill(1) may.
-    (32..=64).contains(&number).then(|| unsafe { Signal::from_raw_unchecked(number) })
 }
