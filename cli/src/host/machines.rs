@@ -204,9 +204,9 @@ fn own(folder: &Path) -> anyhow::Result<()> {
 }
 
 fn check_name(name: &str) -> anyhow::Result<()> {
-    let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let valid = |c: char| c.is_ascii_alphanumeric() || c == '-';
     if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(valid) {
-        bail!("{name:?} cannot be a machine's name: 1 to {MAX_NAME} letters, digits, - and _");
+        bail!("{name:?} cannot be a machine's name: 1 to {MAX_NAME} letters, digits and dashes");
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use devices::char::Stream;
 use devices::legacy::{AcpiPower, I8042, PowerEvent, SerialPort};
 use devices::metrics::QueueMetrics;
+use devices::virtio::balloon::Balloon;
 use devices::virtio::block::Block;
 use devices::virtio::entropy::Entropy;
 use devices::virtio::net::Net;
@@ -62,6 +63,8 @@ pub struct DeviceSet {
     pub vsock: Option<Arc<Mutex<Vsock>>>,
     /// Entropy devices.
     pub entropy: BTreeMap<ComponentId, Arc<Mutex<Entropy>>>,
+    /// The balloon.
+    pub balloon: Option<Arc<Mutex<Balloon>>>,
     /// The streams of consoles and of the serial port.
     pub streams: BTreeMap<ComponentId, Stream>,
     /// The serial port.
@@ -82,6 +85,7 @@ impl DeviceSet {
             nets: BTreeMap::new(),
             vsock: None,
             entropy: BTreeMap::new(),
+            balloon: None,
             streams: BTreeMap::new(),
             serial: None,
             queues: Vec::new(),

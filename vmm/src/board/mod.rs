@@ -21,3 +21,4 @@ pub use assemble::{BoardError, BoardParams, assemble};
 pub use device_set::{DeviceSet, QueueCounters};
 pub use loops::Loops;
 pub use opened::Opened;
+pub use virtio::{limiter_update, pages};

@@ -2,11 +2,13 @@
 
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use devices::net::NetBackend;
 use devices::net::tap::OpenTapError;
-use devices::rate_limiter::{BucketConfig, LimiterConfig};
+use devices::rate_limiter::{BucketConfig, LimiterConfig, LimiterUpdate};
 use devices::virtio::VirtioDevice;
+use devices::virtio::balloon::{Balloon, BalloonConfig, BalloonError};
 use devices::virtio::block::{Block, BlockConfig, Cache, EngineKind, NewBlockError};
 use devices::virtio::console::{Console, ConsoleConfig};
 use devices::virtio::entropy::{Entropy, EntropyConfig, EntropyError};
@@ -14,8 +16,8 @@ use devices::virtio::event_loop::LoopGone;
 use devices::virtio::net::{Detour, Net, NetConfig, NewNetError};
 use devices::virtio::vsock::{Vsock, VsockConfig, VsockError};
 use vm_spec::{
-    CacheMode, ComponentId, Device, DeviceKind, Disk, DiskBackend, DiskEngine,
-    NetBackend as NetBackendSpec, RateLimiter, TokenBucket, VsockBackend,
+    BalloonSpec, CacheMode, ComponentId, Device, DeviceKind, Disk, DiskBackend, DiskEngine, Mib,
+    Net as NetDevice, NetBackend as NetBackendSpec, RateLimiter, TokenBucket, VsockBackend,
 };
 
 use super::device_set::{DeviceSet, Shared};
@@ -47,8 +49,8 @@ pub enum VirtioError {
     #[error(transparent)]
     Entropy(#[from] EntropyError),
     /// A balloon.
-    #[error("the balloon is not available yet")]
-    Balloon,
+    #[error(transparent)]
+    Balloon(#[from] BalloonError),
     /// A console's stream.
     #[error(transparent)]
     Stream(#[from] LegacyError),
@@ -73,37 +75,8 @@ pub(super) fn make(
 ) -> Result<AnyDevice, VirtioError> {
     let id = &device.id;
     match &device.kind {
-        DeviceKind::Disk(disk) => {
-            let DiskBackend::File(file) = &disk.backend;
-            let file = opened.take_disk(&file.path, disk.spec.read_only);
-            let file = file.ok_or(VirtioError::NotOpened)?;
-            let config = block_config(id, disk);
-            let loops = set.loops.busy(id.as_str(), config.queues).map_err(VirtioError::Loop)?;
-            let block = shared(Block::new(&config, file, &loops)?);
-            set.disks.insert(id.clone(), Arc::clone(&block));
-            Ok(block)
-        }
-        DeviceKind::Net(net) => {
-            let taps = match &net.backend {
-                NetBackendSpec::Tap(tap) => opened.take_taps(&tap.name),
-                NetBackendSpec::TapFd(tap) => Some(vec![inherited_tap(tap.fd)?]),
-            };
-            let taps = taps.ok_or(VirtioError::NotOpened)?;
-            let count = u16::try_from(taps.len()).unwrap_or(u16::MAX);
-            let taps = taps.into_iter().map(|t| -> Arc<dyn NetBackend> { Arc::new(t) }).collect();
-            let config = NetConfig {
-                mac: net.spec.mac.map(|mac| mac.octets()),
-                mtu: net.spec.mtu,
-                speed_mbps: None,
-                queue_size: net.spec.queue_size,
-                rx_limiter: limits(net.spec.rx_rate_limiter),
-                tx_limiter: limits(net.spec.tx_rate_limiter),
-            };
-            let loops = set.loops.busy(id.as_str(), count).map_err(VirtioError::Loop)?;
-            let net = shared(Net::new(config, taps, detour, &loops)?);
-            set.nets.insert(id.clone(), Arc::clone(&net));
-            Ok(net)
-        }
+        DeviceKind::Disk(disk) => make_disk(id, disk, opened, set),
+        DeviceKind::Net(net) => make_net(id, net, opened, detour, set),
         DeviceKind::Vsock(vsock) => {
             let VsockBackend::Unix(unix) = &vsock.backend;
             let sockets = opened.take_vsock(&unix.path).ok_or(VirtioError::NotOpened)?;
@@ -129,8 +102,57 @@ pub(super) fn make(
             set.entropy.insert(id.clone(), Arc::clone(&entropy));
             Ok(entropy)
         }
-        DeviceKind::Balloon(_) => Err(VirtioError::Balloon),
+        DeviceKind::Balloon(spec) => {
+            let quiet = set.loops.quiet().map_err(VirtioError::Loop)?;
+            let balloon = shared(Balloon::new(balloon_config(spec), &quiet)?);
+            set.balloon = Some(Arc::clone(&balloon));
+            Ok(balloon)
+        }
     }
+}
+
+fn make_disk(
+    id: &ComponentId,
+    disk: &Disk,
+    opened: &mut Opened,
+    set: &mut DeviceSet,
+) -> Result<AnyDevice, VirtioError> {
+    let DiskBackend::File(file) = &disk.backend;
+    let file = opened.take_disk(&file.path, disk.spec.read_only);
+    let file = file.ok_or(VirtioError::NotOpened)?;
+    let config = block_config(id, disk);
+    let loops = set.loops.busy(id.as_str(), config.queues).map_err(VirtioError::Loop)?;
+    let block = shared(Block::new(&config, file, &loops)?);
+    set.disks.insert(id.clone(), Arc::clone(&block));
+    Ok(block)
+}
+
+fn make_net(
+    id: &ComponentId,
+    net: &NetDevice,
+    opened: &mut Opened,
+    detour: Option<Arc<dyn Detour>>,
+    set: &mut DeviceSet,
+) -> Result<AnyDevice, VirtioError> {
+    let taps = match &net.backend {
+        NetBackendSpec::Tap(tap) => opened.take_taps(&tap.name),
+        NetBackendSpec::TapFd(tap) => Some(vec![inherited_tap(tap.fd)?]),
+    };
+    let taps = taps.ok_or(VirtioError::NotOpened)?;
+    let count = u16::try_from(taps.len()).unwrap_or(u16::MAX);
+    let taps = taps.into_iter().map(|tap| -> Arc<dyn NetBackend> { Arc::new(tap) }).collect();
+    let config = NetConfig {
+        mac: net.spec.mac.map(|mac| mac.octets()),
+        mtu: net.spec.mtu,
+        speed_mbps: None,
+        queue_size: net.spec.queue_size,
+        rx_limiter: limits(net.spec.rx_rate_limiter),
+        tx_limiter: limits(net.spec.tx_rate_limiter),
+    };
+    let loops = set.loops.busy(id.as_str(), count).map_err(VirtioError::Loop)?;
+    let net = shared(Net::new(config, taps, detour, &loops)?);
+    set.nets.insert(id.clone(), Arc::clone(&net));
+    Ok(net)
 }
 
 fn block_config(id: &ComponentId, disk: &Disk) -> BlockConfig {
@@ -153,6 +175,26 @@ fn block_config(id: &ComponentId, disk: &Disk) -> BlockConfig {
         },
         limits: limits(spec.rate_limiter),
     }
+}
+
+fn balloon_config(spec: &BalloonSpec) -> BalloonConfig {
+    BalloonConfig {
+        target_pages: pages(spec.target),
+        deflate_on_oom: spec.deflate_on_oom,
+        stats_interval: Duration::from_secs(spec.stats_interval_s.into()),
+        free_page_hinting: spec.free_page_hinting,
+        free_page_reporting: spec.free_page_reporting,
+    }
+}
+
+/// An amount in the balloon's pages of 4 KiB.
+pub fn pages(amount: Mib) -> u32 {
+    u32::try_from(amount.0.saturating_mul(256)).unwrap_or(u32::MAX)
+}
+
+/// A change of limits: a bucket that limits nothing takes the limit away.
+pub fn limiter_update(limiter: RateLimiter) -> LimiterUpdate {
+    LimiterUpdate { bandwidth: limiter.bandwidth.map(bucket), ops: limiter.ops.map(bucket) }
 }
 
 pub(super) fn limits(limiter: RateLimiter) -> LimiterConfig {

@@ -1,0 +1,240 @@
+//! The life of the process: set up, wait for the start, run, leave in order.
+
+use std::fs;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use api::vm::config_state::ConfigFile;
+use api::vm::wire::{ActionType, Logger, Metrics};
+use api::vm::{Incoming, Server, ServerOptions, Stopper, VmRequest, mailbox};
+use devices::vsock::HostSockets;
+use serde_json::json;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use vmm::machine::{Control, Ended, Machine};
+
+use crate::args::Args;
+use crate::flush::Ticker;
+use crate::logger;
+use crate::monitor::Monitor;
+
+/// How long clients may take for their last answers.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// The monitor and its requests. Only the main thread looks into it while a machine runs, so the
+/// locks are free.
+struct Desk {
+    monitor: Mutex<Monitor>,
+    incoming: Mutex<Incoming>,
+    /// The running machine.
+    control: OnceLock<Control>,
+}
+
+impl Desk {
+    fn monitor(&self) -> MutexGuard<'_, Monitor> {
+        self.monitor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn incoming(&self) -> MutexGuard<'_, Incoming> {
+        self.incoming.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers what has come in, on the machine's own thread.
+    fn drain(&self, machine: &mut Machine) {
+        while let Ok(Some((request, reply))) = self.incoming().next() {
+            reply.send(self.monitor().serve(request, Some(machine)));
+        }
+    }
+}
+
+/// Runs the machine that `args` and the API describe; gives the exit status.
+pub(crate) fn run(args: Args, started: Instant) -> anyhow::Result<u8> {
+    if args.describe_snapshot.is_some() {
+        bail!("--describe-snapshot: snapshots are not available yet");
+    }
+    if args.seccomp_filter.is_some() {
+        bail!("--seccomp-filter: filters from a file are not available yet; leave it out");
+    }
+    if args.no_api && args.config_file.is_none() && args.spec.is_none() {
+        bail!("--no-api: nothing describes the machine; give --config-file or --spec");
+    }
+    prepare(&args)?;
+    let monitor = Monitor::new(&args, started)?;
+    let events = monitor.events.clone();
+    let waker = Arc::new(OnceLock::<Arc<Desk>>::new());
+    let to_wake = Arc::clone(&waker);
+    let (controller, incoming) = mailbox(move || wake(&to_wake));
+    let desk = Arc::new(Desk {
+        monitor: Mutex::new(monitor),
+        incoming: Mutex::new(incoming),
+        control: OnceLock::new(),
+    });
+    // Set once, just here.
+    let _ = waker.set(Arc::clone(&desk));
+    let socket = (!args.no_api).then(|| HostSockets::bind(&args.api_sock)).transpose();
+    let socket = socket.context("failed to make the API socket")?;
+    end_on_signals(&desk)?;
+    let stopper = match &socket {
+        Some(socket) => {
+            let mut options = ServerOptions { events: events.clone(), ..ServerOptions::default() };
+            options.limits.body = args.http_api_max_payload_size;
+            let (server, stopper) = Server::new(socket.listener()?, controller, options)?;
+            let serve = move || server.run();
+            let thread = thread::Builder::new().name("api".to_owned()).spawn(serve)?;
+            Some((stopper, thread))
+        }
+        None => None,
+    };
+    configure(&desk, &args)?;
+    let machine = wait_for_start(&desk)?;
+    let ended = run_machine(&desk, machine);
+    let distinct = args.spec.is_some();
+    Ok(finish(&desk, stopper, &ended, distinct))
+}
+
+type ApiThread = (Stopper, thread::JoinHandle<()>);
+
+fn prepare(args: &Args) -> anyhow::Result<()> {
+    logger::start(&args.id);
+    let settings = Logger {
+        log_path: args.log_path.clone(),
+        level: args.level,
+        show_level: args.show_level.then_some(true),
+        show_log_origin: args.show_log_origin.then_some(true),
+        module: args.module.clone(),
+    };
+    logger::configure(&settings).context("failed to open the log")?;
+    if args.exit_with_parent {
+        let kill = Some(rustix::process::Signal::KILL);
+        rustix::process::set_parent_process_death_signal(kill)
+            .context("failed to bind this process's life to its parent's")?;
+    }
+    Ok(())
+}
+
+/// Has the main thread look at its requests, where it is in the machine's loop.
+fn wake(waker: &OnceLock<Arc<Desk>>) {
+    let Some(desk) = waker.get() else { return };
+    if let Some(control) = desk.control.get() {
+        let desk = Arc::clone(desk);
+        // A machine that has ended answers no more: the server tells the clients.
+        let _ = control.post(move |machine| desk.drain(machine));
+    }
+}
+
+/// SIGINT, SIGTERM and SIGHUP end the machine in good order.
+fn end_on_signals(desk: &Arc<Desk>) -> anyhow::Result<()> {
+    let mut signals =
+        Signals::new([SIGHUP, SIGINT, SIGTERM]).context("failed to take over signals")?;
+    let desk = Arc::clone(desk);
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for number in signals.forever() {
+            match desk.control.get() {
+                Some(control) => drop(control.post(Machine::stop)),
+                None => {
+                    log::warn!("Ended by signal {number} before the machine was started");
+                    // Nothing runs and nothing is kept; the socket's file is all there is.
+                    let _ = signal_hook::low_level::emulate_default_handler(number);
+                }
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// Takes over what the command line says about the machine, and starts it if that is all.
+fn configure(desk: &Desk, args: &Args) -> anyhow::Result<()> {
+    let mut monitor = desk.monitor();
+    if let Some(path) = &args.metrics_path {
+        let settings = Metrics { metrics_path: path.clone(), ..Metrics::default() };
+        monitor.serve(VmRequest::PutMetrics(settings), None)?;
+    }
+    if let Some(path) = &args.metadata {
+        let text = fs::read_to_string(path)
+            .with_context(|| format!("failed to read {}", path.display()))?;
+        let document = serde_json::from_str(&text)
+            .with_context(|| format!("{} is not JSON", path.display()))?;
+        monitor.metadata.put(document)?;
+    }
+    let Some(path) = args.spec.as_ref().or(args.config_file.as_ref()) else { return Ok(()) };
+    let text =
+        fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))?;
+    let name = || format!("in {}", path.display());
+    let file = ConfigFile::parse(&text).with_context(name)?;
+    if args.spec.is_some() != matches!(file, ConfigFile::Spec(_)) {
+        bail!("{} has the other kind of document: --spec and --config-file differ", path.display());
+    }
+    let Monitor { config, files, .. } = &mut *monitor;
+    config.load(file, files).with_context(name)?;
+    monitor.serve(VmRequest::Action(ActionType::InstanceStart), None)?;
+    Ok(())
+}
+
+/// Answers requests until one of them has started the machine.
+fn wait_for_start(desk: &Arc<Desk>) -> anyhow::Result<Machine> {
+    loop {
+        if let Some(machine) = desk.monitor().built.take() {
+            return Ok(machine);
+        }
+        let (request, reply) = desk.incoming().wait()?;
+        reply.send(desk.monitor().serve(request, None));
+    }
+}
+
+/// Runs the machine to its end on this thread.
+fn run_machine(desk: &Arc<Desk>, machine: Machine) -> Ended {
+    // Set once: there is one machine.
+    let _ = desk.control.set(machine.control());
+    {
+        let mut monitor = desk.monitor();
+        if monitor.files.metrics.is_some() {
+            let (control, at_desk) = (machine.control(), Arc::clone(desk));
+            let flush = move || {
+                let desk = Arc::clone(&at_desk);
+                control.post(move |_| drop(desk.monitor().flush_metrics())).is_ok()
+            };
+            match Ticker::start(flush) {
+                Ok(ticker) => monitor.ticker = Some(ticker),
+                Err(e) => log::error!("Failed to start the metrics' clock: {e}"),
+            }
+        }
+    }
+    // What came in before there was a machine to wake for.
+    let at_desk = Arc::clone(desk);
+    let _ = machine.control().post(move |machine| at_desk.drain(machine));
+    machine.run()
+}
+
+/// Tells everybody of the end; gives the exit status.
+fn finish(desk: &Desk, api: Option<ApiThread>, ended: &Ended, distinct: bool) -> u8 {
+    let mut monitor = desk.monitor();
+    monitor.terminal = None;
+    let status = match distinct {
+        true => ended.end.exit_status(),
+        false => ended.end.firecracker_exit_status(),
+    };
+    if status == 0 {
+        log::info!("{ended}");
+    } else {
+        log::error!("{ended}");
+    }
+    let data = json!({ "end": ended.end, "status": status, "message": ended.to_string() });
+    monitor.events.publish("exited", data);
+    monitor.events.close();
+    if monitor.files.metrics.is_some()
+        && let Err(e) = monitor.flush_metrics()
+    {
+        log::error!("Failed to write the last metrics: {e}");
+    }
+    // Ends the devices' threads, so that all output is out.
+    monitor.running = None;
+    drop(monitor);
+    if let Some((stopper, thread)) = api {
+        stopper.stop(GRACE);
+        // One that panicked has said so.
+        let _ = thread.join();
+    }
+    status
+}

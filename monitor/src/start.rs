@@ -1,0 +1,92 @@
+//! `InstanceStart`: from what was configured to a guest that runs.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use api::vm::{VmFault, VmResponse};
+use serde_json::json;
+use vm_spec::{DeviceKind, Machine as MachineSpec, MemoryBacking, StreamSpec};
+use vmm::board::{BoardParams, Loops, assemble};
+use vmm::boot::initrd::Initrd;
+use vmm::boot::{BootFiles, CommandLine, Image};
+use vmm::kvm::Kvm;
+use vmm::machine::{Foundation, MachineParams};
+
+use crate::monitor::{Monitor, Running};
+use crate::notify;
+use crate::operate::chain;
+use crate::terminal::RawMode;
+
+fn fault(error: impl std::error::Error) -> VmFault {
+    VmFault::Start(chain(&error))
+}
+
+impl Monitor {
+    /// Builds the machine and lets it go. It runs once the main thread takes it from `built`.
+    pub(crate) fn start(&mut self, spec: &MachineSpec) -> Result<VmResponse, VmFault> {
+        let files = self.boot_files(spec)?;
+        let kvm = Kvm::open().map_err(fault)?;
+        let nothing: Arc<dyn Fn() + Send + Sync> = Arc::new(|| {});
+        let memory = spec.memory();
+        let params = MachineParams {
+            cpu: spec.cpu(),
+            memory: &memory,
+            started: self.started,
+            confine_vcpu: Arc::clone(&nothing),
+        };
+        let foundation = Foundation::lay(&kvm, &params).map_err(fault)?;
+        let detour = spec.mmds().map(|mmds| self.metadata.detour(mmds)).transpose()?;
+        let opened = std::mem::take(&mut self.files.devices);
+        let loops = Loops::new(nothing);
+        let params = BoardParams { opened, loops, started: self.started, detour };
+        let (board, devices) = assemble(spec, &foundation, params).map_err(fault)?;
+        let mut machine = foundation.complete(board, &files).map_err(fault)?;
+        if uses_terminal(spec) {
+            self.terminal = RawMode::enter().map_err(fault)?;
+        }
+        self.running =
+            Some(Running { devices, phases: Arc::clone(machine.phases()), exits: machine.exits() });
+        machine.resume().map_err(fault)?;
+        self.built = Some(machine);
+        self.events.publish("started", json!({}));
+        if let Some(socket) = &self.notify_socket {
+            notify::ready(socket);
+        }
+        Ok(VmResponse::Empty)
+    }
+
+    fn boot_files(&mut self, spec: &MachineSpec) -> Result<BootFiles, VmFault> {
+        let boot = spec.boot();
+        let missing = || VmFault::Start("the kernel was not opened".to_owned());
+        let (path, kernel) = duplicate(self.files.kernel.as_ref())?.ok_or_else(missing)?;
+        let initrd = match duplicate(self.files.initrd.as_ref())? {
+            Some((path, file)) if boot.initrd.is_some() => {
+                Some(Initrd::new(file, &path).map_err(fault)?)
+            }
+            _ => None,
+        };
+        Ok(BootFiles {
+            kernel: Image::new(kernel, &path).map_err(fault)?,
+            initrd,
+            command_line: CommandLine::new(spec.cmdline()).map_err(fault)?,
+            map: matches!(spec.memory().backing, MemoryBacking::Anonymous),
+        })
+    }
+}
+
+/// A start that fails can be tried again, so the files stay open.
+fn duplicate(open: Option<&(PathBuf, File)>) -> Result<Option<(PathBuf, File)>, VmFault> {
+    open.map(|(path, file)| Ok((path.clone(), file.try_clone().map_err(fault)?))).transpose()
+}
+
+/// Whether a console is on this process's own terminal.
+fn uses_terminal(spec: &MachineSpec) -> bool {
+    let is_stdio = |stream: &StreamSpec| matches!(stream, StreamSpec::Stdio {});
+    let serial = spec.serial().is_some_and(|serial| is_stdio(&serial.stream));
+    serial
+        || spec.devices().iter().any(|device| match &device.kind {
+            DeviceKind::Console(console) => is_stdio(&console.stream),
+            _ => false,
+        })
+}
