@@ -25,6 +25,7 @@ mod request;
 mod response;
 mod route;
 mod server;
+mod socket;
 
 pub use controller::{Gone, Incoming, Mailbox, Reply, VmController, mailbox};
 pub use events::{Event, EventHub, Subscriber};
@@ -33,3 +34,4 @@ pub use request::VmRequest;
 pub use response::VmResponse;
 pub use route::{BadRequest, Routed, Target, route};
 pub use server::{ServeError, Server, ServerOptions, Stopper, serve};
+pub use socket::{ListenError, SocketFile, listen};
