@@ -203,3 +203,10 @@ impl Sessions {
         }
     }
 }
+
+impl Drop for Sessions {
+    /// An agent that ends outside of a machine leaves nothing behind that was not detached.
+    fn drop(&mut self) {
+        self.sessions.values().filter(|session| !session.detached).for_each(Session::kill);
+    }
+}

@@ -12,6 +12,7 @@ use std::{
 };
 
 use agent_protocol::client::{Client, Connector, ExecSpec, Output, ReadyListener};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// Far more than anything here takes, so that a hang becomes a failure.
@@ -84,9 +85,11 @@ impl TestAgent {
 
 impl Drop for TestAgent {
     fn drop(&mut self) {
-        // A test may have ended it already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        // Ended by request, it ends its commands too. A test may have ended and reaped it already.
+        if matches!(self.process.try_wait(), Ok(None)) {
+            let _ = kill_process(Pid::from_child(&self.process), Signal::TERM);
+            let _ = self.process.wait();
+        }
     }
 }
 
