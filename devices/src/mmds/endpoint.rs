@@ -60,3 +60,6 @@ impl std::fmt::Debug for Endpoint {
         f.debug_struct("Endpoint").field("address", &self.address).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
