@@ -132,6 +132,18 @@ fn devices_get_sockets_of_this_host_only() {
 }
 
 #[test]
+fn devices_route_interrupts_but_do_not_change_the_machine() {
+    const KVM_SET_GSI_ROUTING: i64 = 0x4008_ae6a;
+    const KVM_SET_USER_MEMORY_REGION: i64 = 0x4020_ae46;
+    assert_allowed(ThreadKind::DeviceLoop, || {
+        assert_eq!(call(libc::SYS_ioctl, -1, KVM_SET_GSI_ROUTING, 0), -1);
+    });
+    let map = || attempt(libc::SYS_ioctl, -1, KVM_SET_USER_MEMORY_REGION, 0);
+    assert_forbidden(ThreadKind::DeviceLoop, libc::SYS_ioctl, map);
+    assert_forbidden(ThreadKind::Vcpu, libc::SYS_ioctl, map);
+}
+
+#[test]
 fn threads_can_be_signalled_within_the_process_only() {
     let probe = |process: u32| {
         // SAFETY: no pointers.

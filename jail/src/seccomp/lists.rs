@@ -74,8 +74,11 @@ pub(super) const COMMON: List = List {
 };
 
 /// Runs the guest. Its exits set up queues and interrupts.
-pub(super) const VCPU: List =
-    List { calls: &[], checks: &[], ioctls: &[ioctls::VCPU, ioctls::INTERRUPTS] };
+pub(super) const VCPU: List = List {
+    calls: &[],
+    checks: &[],
+    ioctls: &[ioctls::VCPU, ioctls::INTERRUPTS, ioctls::DOORBELLS],
+};
 
 /// Sockets that are open.
 const SOCKETS: &[c_long] = &[
@@ -124,7 +127,7 @@ const DEVICE_FILES: List = List {
         libc::SYS_connect,
     ],
     checks: &[(libc::SYS_fcntl, 1, OneOf(&[libc::F_OFD_SETLK as u32, libc::F_OFD_GETLK as u32]))],
-    ioctls: &[ioctls::FILES, ioctls::BLOCK, ioctls::TAP],
+    ioctls: &[ioctls::FILES, ioctls::BLOCK, ioctls::TAP, ioctls::INTERRUPTS],
 };
 
 /// All that a thread which serves devices needs.
