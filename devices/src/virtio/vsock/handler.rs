@@ -3,6 +3,9 @@
 mod from_guest;
 mod from_host;
 
+#[cfg(test)]
+pub(super) use from_host::ACCEPT_PAUSE;
+
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -159,7 +162,7 @@ impl VsockHandler {
         }
         if let Some(since) = self.paused.take() {
             self.table.postpone(since.elapsed());
-            self.set_alarm(self.table.next_deadline());
+            self.set_alarm(self.next_alarm());
         }
         Ok(())
     }
@@ -234,6 +237,10 @@ impl VsockHandler {
         }
     }
 
+    fn next_alarm(&self) -> Option<Instant> {
+        self.table.next_deadline().into_iter().chain(self.accept_again).min()
+    }
+
     fn set_alarm(&mut self, alarm: Option<Instant>) {
         self.alarm = alarm;
         let set = match alarm {
@@ -260,7 +267,7 @@ impl VsockHandler {
             self.accept_again = None;
             self.watch_listener(EventSet::IN, cx);
         }
-        self.set_alarm(self.table.next_deadline().into_iter().chain(self.accept_again).min());
+        self.set_alarm(self.next_alarm());
         self.deliver(cx);
     }
 }

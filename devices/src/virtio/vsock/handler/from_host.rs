@@ -14,7 +14,7 @@ use crate::virtio::vsock::table::Slot;
 const ACCEPTS: usize = 64;
 /// How long none is accepted after the system had no descriptors left: without a pause the
 /// listener, still ready, would keep the loop busy.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+pub(in super::super) const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
 impl VsockHandler {
     pub(super) fn accept(&mut self, cx: &mut Context<'_>) {
@@ -39,7 +39,8 @@ impl VsockHandler {
         }
     }
 
-    fn pause_accepting(&mut self, cx: &mut Context<'_>) {
+    /// Accepts nobody for a while.
+    pub(in super::super) fn pause_accepting(&mut self, cx: &mut Context<'_>) {
         let at = Instant::now() + ACCEPT_PAUSE;
         self.watch_listener(EventSet::empty(), cx);
         self.accept_again = Some(at);

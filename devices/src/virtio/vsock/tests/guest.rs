@@ -99,9 +99,10 @@ impl Guest {
         Self::with(|_| {})
     }
 
-    /// Short timeouts, for tests that wait for them.
+    /// Short timeouts, for tests that wait for them; long enough that a busy machine does not let
+    /// them pass before the test gets there.
     pub(super) fn in_a_hurry() -> Self {
-        let short = Duration::from_millis(20);
+        let short = Duration::from_millis(300);
         let timeouts = Timeouts { greeting: short, request: short, close: short, linger: short };
         Self::with(|config| config.timeouts = timeouts)
     }

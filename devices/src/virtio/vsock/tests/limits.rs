@@ -2,8 +2,10 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::time::Instant;
 
 use super::guest::{Guest, Stream};
+use crate::virtio::vsock::handler::ACCEPT_PAUSE;
 use crate::virtio::vsock::packet::{Key, Op};
 
 #[test]
@@ -133,4 +135,30 @@ fn connections_that_come_and_go_leave_nothing_behind() {
     assert_eq!(guest.handler.connections(), 0);
     // Other tests run beside this one.
     assert!(fds() < before + 100, "{} after {before}", fds());
+}
+
+#[test]
+fn host_programs_wait_while_the_system_has_no_descriptors_and_are_accepted_later() {
+    let mut guest = Guest::new();
+    let start = Instant::now();
+    guest.handler.pause_accepting(&mut guest.events.context());
+    let _program = guest.host_program();
+    let events = guest.events.turn(&mut guest.handler, 0).unwrap();
+    assert!(events == 0 || start.elapsed() >= ACCEPT_PAUSE, "the loop is kept busy");
+    guest.wait();
+    assert_eq!(guest.handler.connections(), 1);
+}
+
+#[test]
+fn pause_of_the_guest_does_not_keep_host_programs_out_for_ever() {
+    let mut guest = Guest::new();
+    guest.handler.pause_accepting(&mut guest.events.context());
+    let state = guest.events.stop_queue(&mut guest.handler, 0).unwrap();
+    // The timer goes off meanwhile.
+    assert!(guest.events.turn(&mut guest.handler, 10_000).unwrap() > 0);
+    let queue = guest.rx.queue_at(state);
+    guest.events.start_queue(&mut guest.handler, queue).unwrap();
+    let _program = guest.host_program();
+    guest.wait();
+    assert_eq!(guest.handler.connections(), 1);
 }
