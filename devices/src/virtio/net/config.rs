@@ -12,6 +12,7 @@ use virtio_bindings::virtio_net::{
 };
 
 use super::filter::MacAddress;
+use super::header::{ETHERNET_HEADER_LEN, HEADER_LEN, LARGE_FRAME, PLAIN_FRAME};
 use crate::net::Offloads;
 use crate::rate_limiter::LimiterConfig;
 
@@ -122,9 +123,12 @@ pub(super) fn guest_offload_bits(features: u64) -> u64 {
     GUEST_OFFLOADS.iter().fold(0, |all, (bit, _)| all | (features & (1 << bit)))
 }
 
-/// Whether frames larger than the MTU may arrive.
-pub(super) fn allows_large_frames(offloads: Offloads) -> bool {
-    offloads.intersects(LARGE)
+/// The longest frame that may arrive, with its header (VIRTIO 1.3, 5.1.6.3.1).
+pub(super) fn largest_frame(mtu: Option<u16>, offloads: Offloads) -> usize {
+    if offloads.intersects(LARGE) {
+        return LARGE_FRAME;
+    }
+    PLAIN_FRAME.max(HEADER_LEN + ETHERNET_HEADER_LEN + usize::from(mtu.unwrap_or(0)))
 }
 
 /// The bytes of the configuration space (VIRTIO 1.3, 5.1.4).
@@ -191,6 +195,14 @@ mod tests {
         assert_eq!(guest_offloads(1 << VIRTIO_NET_F_GUEST_TSO4), Offloads::empty());
         let bits = 1 << VIRTIO_NET_F_GUEST_TSO4 | 1 << VIRTIO_NET_F_GUEST_CSUM;
         assert_eq!(guest_offloads(bits), Offloads::CSUM | Offloads::TSO4);
+    }
+
+    #[test]
+    fn largest_frame_follows_segmentation_and_the_mtu() {
+        assert_eq!(largest_frame(None, Offloads::CSUM), 1526);
+        assert_eq!(largest_frame(Some(9000), Offloads::CSUM), 9026);
+        assert_eq!(largest_frame(Some(1000), Offloads::empty()), 1526);
+        assert_eq!(largest_frame(None, Offloads::CSUM | Offloads::TSO6), 65562);
     }
 
     #[test]

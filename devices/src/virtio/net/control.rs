@@ -7,7 +7,7 @@ use log::warn;
 use virtio_bindings::virtio_net::{VIRTIO_NET_ERR, VIRTIO_NET_OK, VIRTIO_NET_S_ANNOUNCE};
 
 use self::command::{Command, Refused};
-use super::config::{allows_large_frames, guest_offload_bits, guest_offloads};
+use super::config::{guest_offload_bits, guest_offloads, largest_frame};
 use super::filter::{MacAddress, RxFilter};
 use super::handler::PairHandler;
 use super::metrics::NetMetrics;
@@ -73,6 +73,7 @@ pub(super) struct ControlHandler {
     visible: Arc<Visible>,
     metrics: Arc<NetMetrics>,
     pairs: Vec<Remote<PairHandler>>,
+    mtu: Option<u16>,
     /// For the pairs to answer.
     this: Option<Remote<Self>>,
     queue: Option<Queue>,
@@ -89,11 +90,13 @@ impl ControlHandler {
         visible: Arc<Visible>,
         metrics: Arc<NetMetrics>,
         pairs: Vec<Remote<PairHandler>>,
+        mtu: Option<u16>,
     ) -> Self {
         Self {
             visible,
             metrics,
             pairs,
+            mtu,
             this: None,
             queue: None,
             features: 0,
@@ -214,7 +217,7 @@ impl ControlHandler {
             return Err(Refused);
         }
         let offloads = guest_offloads(bits);
-        self.mode.large = allows_large_frames(offloads);
+        self.mode.largest = largest_frame(self.mtu, offloads);
         let (this, mode) = (self.this.clone().ok_or(Refused)?, self.mode);
         let number = self.next_number();
         for (index, pair) in self.pairs.iter().enumerate() {

@@ -8,7 +8,7 @@ use virtio_bindings::virtio_net::{
     VIRTIO_NET_S_LINK_UP,
 };
 
-use super::config::{self, NetConfig, allows_large_frames, guest_offloads};
+use super::config::{self, NetConfig, guest_offloads, largest_frame};
 use super::control::{ControlHandler, Visible};
 use super::detour::Detour;
 use super::filter::MacAddress;
@@ -88,8 +88,12 @@ impl Net {
         let visible = Arc::<Visible>::default();
         visible.set_mac(config.mac);
         visible.set_status(VIRTIO_NET_S_LINK_UP, true);
-        let handler =
-            ControlHandler::new(Arc::clone(&visible), Arc::clone(&metrics), pairs.clone());
+        let handler = ControlHandler::new(
+            Arc::clone(&visible),
+            Arc::clone(&metrics),
+            pairs.clone(),
+            config.mtu,
+        );
         let control = first_loop.add(handler).map_err(NewNetError::EventLoop)?;
         let this = control.clone();
         control.cast(move |handler, _| handler.set_this(this)).map_err(NewNetError::EventLoop)?;
@@ -175,7 +179,7 @@ impl Net {
     fn begin(&self, features: u64) {
         let offloads = guest_offloads(features);
         let mergeable = features & (1 << VIRTIO_NET_F_MRG_RXBUF) != 0;
-        let mode = RxMode { mergeable, large: allows_large_frames(offloads) };
+        let mode = RxMode { mergeable, largest: largest_frame(self.config.mtu, offloads) };
         for (index, pair) in self.pairs.iter().enumerate() {
             // One pair is in use until the driver asks for more (VIRTIO 1.3, 5.1.6.5.5).
             let _ = pair.cast(move |handler, cx| handler.begin(index == 0, mode, offloads, cx));

@@ -16,12 +16,18 @@ use crate::virtio::queue::{Chain, Queue, QueueState};
 const BURST: usize = 256;
 
 /// What the driver negotiated for receiving.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RxMode {
     /// A frame may be spread over several chains (VIRTIO_NET_F_MRG_RXBUF).
     pub(super) mergeable: bool,
-    /// Frames may be larger than the MTU.
-    pub(super) large: bool,
+    /// The longest frame that may arrive, with its header.
+    pub(super) largest: usize,
+}
+
+impl Default for RxMode {
+    fn default() -> Self {
+        Self { mergeable: false, largest: PLAIN_FRAME }
+    }
 }
 
 /// Where frames may come from. Sources are cleared here when they have no more.
@@ -145,10 +151,9 @@ impl Receiver {
         if !self.mode.mergeable || self.held.is_empty() {
             return !self.held.is_empty();
         }
-        let needed = if self.mode.large { LARGE_FRAME } else { PLAIN_FRAME };
         // A driver whose whole ring is smaller than a frame will add nothing.
         let exhausted = self.held.len().max(self.space.ranges()) >= usize::from(self.queue.size());
-        self.space.len() >= needed || exhausted
+        self.space.len() >= self.mode.largest || exhausted
     }
 
     fn obtain(&mut self, port: &Port, filter: &RxFilter, sources: &mut Sources) -> Obtained {

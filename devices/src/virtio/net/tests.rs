@@ -9,7 +9,7 @@ use rustix::net::{recv, send, socketpair};
 
 use super::detour::Detour;
 use super::handler::{PairHandler, Port};
-use super::header::{HEADER_LEN, NetHeader};
+use super::header::{HEADER_LEN, LARGE_FRAME, NetHeader, PLAIN_FRAME};
 use super::metrics::NetMetrics;
 use super::rx::RxMode;
 use crate::net::{NetBackend, Offloads};
@@ -26,9 +26,9 @@ mod transmit;
 
 const RX: u16 = 0;
 const TX: u16 = 1;
-const MERGEABLE: RxMode = RxMode { mergeable: true, large: false };
-const LARGE: RxMode = RxMode { mergeable: true, large: true };
-const PLAIN: RxMode = RxMode { mergeable: false, large: false };
+const MERGEABLE: RxMode = RxMode { mergeable: true, largest: PLAIN_FRAME };
+const LARGE: RxMode = RxMode { mergeable: true, largest: LARGE_FRAME };
+const PLAIN: RxMode = RxMode { mergeable: false, largest: PLAIN_FRAME };
 
 /// A backend that is one end of a socket pair and remembers what it was told.
 struct SocketBackend {
