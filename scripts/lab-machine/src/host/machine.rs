@@ -131,7 +131,7 @@ fn saved_state(image: &Image, size: Size) -> Result<SavedFiles> {
         .chars()
         .filter(|c| c.is_ascii_digit() || *c == '.')
         .collect();
-    let name = format!("state-{}M-{}-{version}", size.memory, size.cpus);
+    let name = format!("state-{version}-{:016x}", qemu::fingerprint(size));
     let folder = image.0.join(name);
     fs::create_dir_all(&folder).with_context(|| format!("Failed to create {folder:?}"))?;
     Ok(SavedFiles::in_folder(&folder))

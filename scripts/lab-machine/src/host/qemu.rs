@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -11,6 +12,10 @@ use anyhow::{Context, Result};
 pub const PROGRAM: &str = "qemu-system-x86_64";
 /// Port on which the lab's server listens, inside.
 pub const GUEST_PORT: u16 = 7000;
+
+/// Of the lab's kernel.
+const COMMAND_LINE: &str = "console=ttyS0 quiet mitigations=off tsc=reliable panic=-1 audit=0 \
+    random.trust_cpu=on rcupdate.rcu_expedited=1";
 
 /// A folder with `vmlinuz`, `initrd` and `token`, made by `scripts/lab-image`.
 #[derive(Clone, Debug)]
@@ -79,11 +84,7 @@ pub fn spawn(
         .arg(image.0.join("vmlinuz"))
         .arg("-initrd")
         .arg(image.0.join("initrd"))
-        .arg("-append")
-        .arg(
-            "console=ttyS0 quiet mitigations=off tsc=reliable panic=-1 random.trust_cpu=on \
-             systemd.unified_cgroup_hierarchy=1 audit=0 rcupdate.rcu_expedited=1",
-        )
+        .args(["-append", COMMAND_LINE])
         .args((start == Start::Restore).then_some(["-incoming", "defer"]).into_iter().flatten())
         // The path of the state, for the shell that QEMU runs to read or write it.
         .env("BULKHEAD_LAB_DEVICES", &saved.devices)
@@ -93,6 +94,16 @@ pub fn spawn(
     // Not ended by a terminal's ^C meant for a command.
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     command.spawn().with_context(|| format!("Failed to start {PROGRAM}"))
+}
+
+/// Names everything that a saved machine must have in common with the one that
+/// takes it over.
+pub fn fingerprint(size: Size) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    machine_arguments(size, Start::Boot, &SavedFiles::in_folder(Path::new(""))).hash(&mut hasher);
+    device_arguments().hash(&mut hasher);
+    COMMAND_LINE.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn machine_arguments(size: Size, start: Start, saved: &SavedFiles) -> Vec<OsString> {
@@ -109,9 +120,11 @@ fn machine_arguments(size: Size, start: Start, saved: &SavedFiles) -> Vec<OsStri
         "-no-reboot",
         "-accel",
         "tcg,thread=multi,tb-size=1024",
-        // Five-level page tables only make the emulation slower.
+        // Five-level page tables only make the emulation slower. Without ERMS
+        // kernels fill and copy pages by eight bytes, not by one: each store to
+        // a page that once held code is slow here.
         "-cpu",
-        "max,-la57",
+        "max,-la57,-erms,-fsrm",
         "-M",
         "q35,memory-backend=ram,smm=off,hpet=off",
         "-chardev",
