@@ -23,6 +23,13 @@ const LEAF7_EBX_TRACE: u32 = 1 << 25;
 /// Performance counter extensions, in leaf 0x8000_0001 ECX.
 const AMD_ECX_PERFORMANCE: u32 = 1 << 23 | 1 << 24 | 1 << 28;
 
+/// KVM's own features.
+const HYPERVISOR_FEATURES: u32 = 0x4000_0001;
+/// Page faults of the host that the guest hears of, so that it can run something else meanwhile.
+/// Without them a vCPU waits for its page: the same result, no interrupt that a snapshot would
+/// have to save half-delivered, and pages of mapped files come without one each.
+const ASYNC_PAGE_FAULT: u32 = 1 << 4 | 1 << 10 | 1 << 14;
+
 /// Corrects them. `tsc_deadline`: whether KVM's LAPIC has the TSC deadline mode, which it
 /// reports as a capability and not as a CPUID bit.
 pub(super) fn apply(leaves: &mut Vec<kvm_cpuid_entry2>, tsc_deadline: bool) {
@@ -41,6 +48,9 @@ pub(super) fn apply(leaves: &mut Vec<kvm_cpuid_entry2>, tsc_deadline: bool) {
     }
     if let Some(leaf) = find_mut(leaves, 0x8000_0001, 0) {
         leaf.ecx &= !AMD_ECX_PERFORMANCE;
+    }
+    if let Some(leaf) = find_mut(leaves, HYPERVISOR_FEATURES, 0) {
+        leaf.eax &= !ASYNC_PAGE_FAULT;
     }
     leaves.retain(|leaf| !ABSENT.contains(&leaf.function) && leaf.function != AMD_PERFORMANCE);
     set_highest_extended(leaves);

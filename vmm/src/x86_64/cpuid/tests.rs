@@ -17,6 +17,7 @@ fn intel() -> Supported {
         leaf(0xb, 0, [1, 2, 0x100, 7]),
         leaf(0xb, 1, [4, 8, 0x201, 7]),
         leaf(0x4000_0000, 0, [0x4000_0001, 0x4b4d_564b, 0x564b_4d56, 0x4d]),
+        leaf(0x4000_0001, 0, [0x0100_7efb, 0, 0, 0]),
         leaf(0x8000_0000, 0, [0x8000_0021, 0, 0, 0]),
         leaf(0x8000_0008, 0, [0x302e, 0, 0, 0]),
     ];
@@ -56,6 +57,12 @@ fn leaves_for_absent_hardware_are_gone() {
     assert_eq!(get(&cpuid, 5, 0), None);
     assert_eq!(get(&cpuid, 0xa, 0), None);
     assert_eq!(get(&cpuid, 7, 0).unwrap()[1], 1 << 5);
+}
+
+#[test]
+fn the_host_does_not_tell_the_guest_of_its_page_faults() {
+    let features = get(&guest(&intel(), 1, 1, 0), 0x4000_0001, 0).unwrap()[0];
+    assert_eq!(features, 0x0100_7efb & !(1 << 4 | 1 << 10 | 1 << 14));
 }
 
 #[test]
