@@ -124,7 +124,10 @@ const DEVICE_FILES: List = List {
         libc::SYS_io_uring_enter,
         libc::SYS_timerfd_create,
         libc::SYS_timerfd_settime,
+        // A vsock device's end removes its socket.
         libc::SYS_connect,
+        libc::SYS_newfstatat,
+        libc::SYS_unlinkat,
     ],
     checks: &[(libc::SYS_fcntl, 1, OneOf(&[libc::F_OFD_SETLK as u32, libc::F_OFD_GETLK as u32]))],
     ioctls: &[ioctls::FILES, ioctls::BLOCK, ioctls::TAP, ioctls::INTERRUPTS],
@@ -138,10 +141,8 @@ pub(super) const DEVICE_LOOP: &[&List] = &[&DEVICE_SOCKETS, &DEVICE_FILES];
 pub(super) const MAIN: List = List {
     calls: &[
         libc::SYS_openat,
-        libc::SYS_newfstatat,
         libc::SYS_readlink,
         libc::SYS_unlink,
-        libc::SYS_unlinkat,
         libc::SYS_bind,
         libc::SYS_listen,
         libc::SYS_pipe2,
