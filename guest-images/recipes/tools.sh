@@ -20,7 +20,7 @@ tools() {
 make_tools() {
     local program
     progress "packing the test programs"
-    mkdir -p small/{bin,usr/bin,etc} disk/{bin,usr/bin}
+    mkdir -p small/{bin,sbin,usr/bin,etc} disk/{bin,usr/bin}
     cp "$(command -v busybox)" small/bin/busybox
     for program in "${small_tools[@]}"; do
         copy_program "$(command -v "$program")" small
@@ -30,6 +30,8 @@ make_tools() {
         [ -e "small/usr/bin/$program" ] || [ "$program" = busybox ] ||
             ln -s busybox "small/bin/$program"
     done
+    # Where the kernel looks for it.
+    ln -s ../bin/busybox small/sbin/modprobe
     ln -s ../proc/mounts small/etc/mtab
     printf 'root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n' >small/etc/passwd
     printf 'root:x:0:\nnogroup:x:65534:\n' >small/etc/group
