@@ -3,12 +3,14 @@
 //!
 //! The ring is made disabled when the device is configured, and may then only do what is listed
 //! in [`ALLOWED`] to its one registered file. It is enabled on the thread that first serves a
-//! queue with it; from then on only that thread uses it, so that completions need no interruption
-//! of anything (DEFER_TASKRUN).
+//! queue with it; from then on only that thread uses it. The kernel does its part of a completion
+//! when that thread next enters it (COOP_TASKRUN), and interrupts its sleep for that.
 //!
 //! Completions that are there when a submission returns are taken at once and cost no event: the
-//! eventfd is silenced but while the thread may sleep. (The ring's own descriptor cannot be polled
-//! instead: with deferred completions it becomes ready only when they are asked for.)
+//! eventfd is silenced but while the thread may sleep.
+//!
+//! Completions are not deferred further (DEFER_TASKRUN): the flag by which the kernel then says
+//! that some wait can stay set when none do, so that whoever trusts it may spin for ever.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -65,10 +67,9 @@ impl Uring {
         let entries = u32::from(in_flight);
         let ring = builder()
             .setup_single_issuer()
-            .setup_defer_taskrun()
-            .setup_taskrun_flag()
+            .setup_coop_taskrun()
             .build(entries)
-            // Linux before 6.1 knows no deferred completions.
+            // Linux before 6.0 knows neither.
             .or_else(|e| match e.raw_os_error() {
                 Some(libc::EINVAL) => builder().build(entries),
                 _ => Err(e),
@@ -148,15 +149,14 @@ impl Uring {
         slot.take()
     }
 
-    /// Hands what was pushed to the kernel, and lets it finish what it put off. An error leaves
-    /// what was pushed, to be tried again.
+    /// Hands what was pushed to the kernel. An error leaves it pushed, to be tried again.
     pub(super) fn submit(&mut self) -> io::Result<()> {
         if self.armed {
             self.armed = false;
             self.ring.completion().disable_eventfd();
         }
         let queue = self.ring.submission();
-        if queue.is_empty() && !queue.taskrun() && !queue.cq_overflow() {
+        if queue.is_empty() && !queue.cq_overflow() {
             return Ok(());
         }
         drop(queue);
@@ -171,7 +171,7 @@ impl Uring {
         // Whatever the kernel announces from here on it announces by the event as well: it looks
         // at the flag after that.
         fence(Ordering::SeqCst);
-        self.ring.completion().is_empty() && !self.ring.submission().taskrun()
+        self.ring.completion().is_empty()
     }
 
     /// Signalled, when asked for, by completions; to be watched for edges.
