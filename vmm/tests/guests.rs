@@ -21,6 +21,25 @@ fn a_guest_that_resets_through_the_keyboard_controller_ends_with_reboot() {
 }
 
 #[test]
+fn a_jump_to_the_reset_vector_in_real_mode_restarts() {
+    // The way of Linux: a 16-bit code segment first, then real mode.
+    // lgdt [0x100030]; jmp 8:0x10
+    let mut code = vec![0x0f, 0x01, 0x15, 0x30, 0x00, 0x10, 0x00, 0xea, 0x10, 0x00, 0x00, 0x00];
+    // (padding) selector of the far jump, then 16-bit code at 0x10:
+    code.extend([0x08, 0x00, 0x90, 0x90]);
+    // mov eax, cr0; and al, 0xfe; mov cr0, eax; jmp 0xf000:0xfff0
+    code.extend([0x0f, 0x20, 0xc0, 0x24, 0xfe, 0x0f, 0x22, 0xc0, 0xea, 0xf0, 0xff, 0x00, 0xf0]);
+    code.resize(0x30, 0x90);
+    // Descriptor table of two entries: limit, base, then the table at 0x38.
+    code.extend([0x0f, 0x00, 0x38, 0x00, 0x10, 0x00, 0x00, 0x00]);
+    code.extend([0; 8]);
+    // Base 0x100000 and not 0, so that 16-bit offsets reach the code.
+    code.extend([0xff, 0xff, 0x00, 0x00, 0x10, 0x9b, 0x00, 0x00]);
+    let (ended, _) = run(&code, Entry::Pvh);
+    assert_eq!(ended.end, MachineEnd::Reboot, "{ended}");
+}
+
+#[test]
 fn the_64_bit_entry_runs_in_long_mode() {
     // xor eax, eax; dec eax (32-bit) or rex prefix (64-bit): 48 ff c0 is `inc rax` in long mode
     // only; in 32-bit code it would be `dec eax; inc eax`.

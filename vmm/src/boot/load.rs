@@ -9,10 +9,16 @@ use super::initrd::{Initrd, InitrdError};
 use super::memory_map::memory_map;
 use super::{Entry, Protocol, bzimage, elf, start_info, zero_page};
 use crate::memory::AddressSpace;
-use crate::memory::layout::{COMMAND_LINE, Range, ZERO_PAGE};
+use crate::memory::layout::{COMMAND_LINE, RESET_VECTOR, Range, ZERO_PAGE};
 
 /// Highest last byte of an initial RAM disk where the kernel sets no limit.
 const INITRD_LAST: u64 = u32::MAX as u64;
+
+/// All the firmware there is: `mov al, 0xfe; out 0x64, al; hlt; jmp .-1`.
+///
+/// On a machine with reduced-hardware ACPI, Linux without a `reboot=` parameter restarts through
+/// EFI, which there is not, and then jumps to the reset vector in real mode.
+const RESET_CODE: [u8; 7] = [0xb0, 0xfe, 0xe6, 0x64, 0xf4, 0xeb, 0xfd];
 
 /// Why a guest cannot be made ready to start.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +68,7 @@ pub fn load(
         return Err(files.kernel.error(problem).into());
     }
     memory.write_slice(line.as_bytes_with_nul(), COMMAND_LINE)?;
+    memory.write_slice(&RESET_CODE, RESET_VECTOR)?;
     let load = |initrd: &Initrd| -> Result<Range, InitrdError> {
         initrd.load(memory, space.low_ram, kernel.end, kernel.initrd_last, files.map)
     };

@@ -4,6 +4,7 @@
 //! 0x0000_0000  RAM            boot structures, see the constants below
 //! 0x0009_fc00  reserved       end of conventional memory
 //! 0x000e_0000  reserved       ACPI tables, VM generation ID
+//! 0x000f_fff0  reserved       code that restarts the machine
 //! 0x0010_0000  RAM            the kernel, up to the hole or to the end of memory
 //! 0xc000_0000  hole           32-bit PCI window
 //! 0xe000_0000                 PCI configuration space (ECAM), one bus
@@ -36,7 +37,9 @@ pub const LOW_RAM_END: u64 = 0x9_fc00;
 /// ACPI tables live here; the RSDP first, where a kernel scans for it.
 pub const ACPI_START: GuestAddress = GuestAddress(0xe_0000);
 /// End of the ACPI area.
-pub const ACPI_END: GuestAddress = GuestAddress(0x10_0000);
+pub const ACPI_END: GuestAddress = GuestAddress(0xf_f000);
+/// Where a kernel jumps in real mode when it restarts through the firmware.
+pub const RESET_VECTOR: GuestAddress = GuestAddress(0xf_fff0);
 /// First address of the RAM that kernels are loaded into.
 pub const HIGH_RAM: GuestAddress = GuestAddress(0x10_0000);
 
