@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod confinement;
 mod counters;
 mod flush;
 mod host;

@@ -13,6 +13,7 @@ use vmm::machine::{Machine, Phases};
 use vmm::vcpu::Exits;
 
 use crate::args::Args;
+use crate::confinement::Confinement;
 use crate::counters;
 use crate::flush::Ticker;
 use crate::host::OpenFiles;
@@ -33,6 +34,7 @@ pub(crate) struct Monitor {
     pub(crate) metadata: Metadata,
     pub(crate) events: EventHub,
     pub(crate) started: Instant,
+    pub(crate) confinement: Confinement,
     pub(crate) notify_socket: Option<PathBuf>,
     /// Built and let go, but not yet run by the main thread.
     pub(crate) built: Option<Machine>,
@@ -46,7 +48,11 @@ pub(crate) struct Monitor {
 
 impl Monitor {
     /// Nothing configured yet.
-    pub(crate) fn new(args: &Args, started: Instant) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        args: &Args,
+        started: Instant,
+        confinement: Confinement,
+    ) -> anyhow::Result<Self> {
         let transport = if args.enable_pci { Transport::Pci } else { Transport::Mmio };
         let identity = Identity {
             id: args.id.clone(),
@@ -61,6 +67,7 @@ impl Monitor {
             metadata: Metadata::new(&args.id, limit)?,
             events: EventHub::new(),
             started,
+            confinement,
             notify_socket: args.notify_socket.clone(),
             built: None,
             running: None,

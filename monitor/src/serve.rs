@@ -8,14 +8,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use api::vm::config_state::ConfigFile;
 use api::vm::wire::{ActionType, Logger, Metrics};
-use api::vm::{Incoming, Server, ServerOptions, Stopper, VmRequest, mailbox};
-use devices::vsock::HostSockets;
+use api::vm::{EventHub, Incoming, Server, ServerOptions, SocketFile, Stopper, VmController};
+use api::vm::{VmRequest, listen, mailbox};
+use jail::seccomp::ThreadKind;
 use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use vmm::machine::{Control, Ended, Machine};
 
 use crate::args::Args;
+use crate::confinement::Confinement;
 use crate::flush::Ticker;
 use crate::logger;
 use crate::monitor::Monitor;
@@ -61,7 +63,8 @@ pub(crate) fn run(args: Args, started: Instant) -> anyhow::Result<u8> {
         bail!("--no-api: nothing describes the machine; give --config-file or --spec");
     }
     prepare(&args)?;
-    let monitor = Monitor::new(&args, started)?;
+    let confinement = Confinement::new(!args.no_seccomp)?;
+    let monitor = Monitor::new(&args, started, confinement.clone())?;
     let events = monitor.events.clone();
     let waker = Arc::new(OnceLock::<Arc<Desk>>::new());
     let to_wake = Arc::clone(&waker);
@@ -73,28 +76,44 @@ pub(crate) fn run(args: Args, started: Instant) -> anyhow::Result<u8> {
     });
     // Set once, just here.
     let _ = waker.set(Arc::clone(&desk));
-    let socket = (!args.no_api).then(|| HostSockets::bind(&args.api_sock)).transpose();
-    let socket = socket.context("failed to make the API socket")?;
     end_on_signals(&desk)?;
-    let stopper = match &socket {
-        Some(socket) => {
-            let mut options = ServerOptions { events: events.clone(), ..ServerOptions::default() };
-            options.limits.body = args.http_api_max_payload_size;
-            let (server, stopper) = Server::new(socket.listener()?, controller, options)?;
-            let serve = move || server.run();
-            let thread = thread::Builder::new().name("api".to_owned()).spawn(serve)?;
-            Some((stopper, thread))
-        }
-        None => None,
+    let api = match args.no_api {
+        true => None,
+        false => Some(start_api(&args, controller, events, &confinement)?),
     };
     configure(&desk, &args)?;
     let machine = wait_for_start(&desk)?;
+    confinement.confine(ThreadKind::Main);
     let ended = run_machine(&desk, machine);
     let distinct = args.spec.is_some();
-    Ok(finish(&desk, stopper, &ended, distinct))
+    Ok(finish(&desk, api, &ended, distinct))
 }
 
-type ApiThread = (Stopper, thread::JoinHandle<()>);
+/// The API's thread; its socket is removed when this is dropped.
+struct ApiThread {
+    stopper: Stopper,
+    thread: thread::JoinHandle<()>,
+    _socket: SocketFile,
+}
+
+fn start_api(
+    args: &Args,
+    controller: impl VmController,
+    events: EventHub,
+    confinement: &Confinement,
+) -> anyhow::Result<ApiThread> {
+    let (listener, socket) = listen(&args.api_sock).context("failed to make the API socket")?;
+    let mut options = ServerOptions { events, ..ServerOptions::default() };
+    options.limits.body = args.http_api_max_payload_size;
+    let (server, stopper) = Server::new(listener, controller, options)?;
+    let confine = confinement.on(ThreadKind::Api);
+    let serve = move || {
+        confine();
+        server.run();
+    };
+    let thread = thread::Builder::new().name("api".to_owned()).spawn(serve)?;
+    Ok(ApiThread { stopper, thread, _socket: socket })
+}
 
 fn prepare(args: &Args) -> anyhow::Result<()> {
     logger::start(&args.id);
@@ -231,10 +250,10 @@ fn finish(desk: &Desk, api: Option<ApiThread>, ended: &Ended, distinct: bool) ->
     // Ends the devices' threads, so that all output is out.
     monitor.running = None;
     drop(monitor);
-    if let Some((stopper, thread)) = api {
-        stopper.stop(GRACE);
+    if let Some(api) = api {
+        api.stopper.stop(GRACE);
         // One that panicked has said so.
-        let _ = thread.join();
+        let _ = api.thread.join();
     }
     status
 }

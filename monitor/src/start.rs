@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use api::vm::{VmFault, VmResponse};
+use jail::seccomp::ThreadKind;
 use serde_json::json;
 use vm_spec::{DeviceKind, Machine as MachineSpec, MemoryBacking, StreamSpec};
 use vmm::board::{BoardParams, Loops, assemble};
@@ -27,18 +28,21 @@ impl Monitor {
     pub(crate) fn start(&mut self, spec: &MachineSpec) -> Result<VmResponse, VmFault> {
         let files = self.boot_files(spec)?;
         let kvm = Kvm::open().map_err(fault)?;
-        let nothing: Arc<dyn Fn() + Send + Sync> = Arc::new(|| {});
         let memory = spec.memory();
         let params = MachineParams {
             cpu: spec.cpu(),
             memory: &memory,
             started: self.started,
-            confine_vcpu: Arc::clone(&nothing),
+            confine_vcpu: self.confinement.on(ThreadKind::Vcpu),
         };
         let foundation = Foundation::lay(&kvm, &params).map_err(fault)?;
         let detour = spec.mmds().map(|mmds| self.metadata.detour(mmds)).transpose()?;
+        if let Some(serial) = spec.serial() {
+            // The standard streams are there without having been named.
+            self.files.devices.ensure_stream(&serial.stream).map_err(fault)?;
+        }
         let opened = std::mem::take(&mut self.files.devices);
-        let loops = Loops::new(nothing);
+        let loops = Loops::new(self.confinement.on(ThreadKind::DeviceLoop));
         let params = BoardParams { opened, loops, started: self.started, detour };
         let (board, devices) = assemble(spec, &foundation, params).map_err(fault)?;
         let mut machine = foundation.complete(board, &files).map_err(fault)?;

@@ -55,11 +55,6 @@ impl HostSockets {
         Ok(Self { listener, place: Place::open(path)?, file: None })
     }
 
-    /// Another handle of the listener, for a server of its own kind.
-    pub fn listener(&self) -> io::Result<UnixListener> {
-        self.listener.try_clone()
-    }
-
     /// The next host program that waits, its stream not blocking; `None` if there is none.
     pub fn accept(&self) -> io::Result<Option<OwnedFd>> {
         loop {

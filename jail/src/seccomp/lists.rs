@@ -14,6 +14,9 @@ const AF_UNIX: u32 = libc::AF_UNIX as u32;
 /// What makes a clone a thread.
 const THREAD: u32 = (libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SIGHAND) as u32;
 
+/// Not in libc yet (linux/prctl.h).
+const PR_GET_AUXV: u32 = 0x4155_5856;
+
 /// fcntl commands, all of which concern one descriptor only.
 const FCNTL: &[u32] = &[
     libc::F_GETFD as u32,
@@ -66,7 +69,8 @@ pub(super) const COMMON: List = List {
         (libc::SYS_mmap, 2, Without(PROT_EXEC)),
         (libc::SYS_mprotect, 2, Without(PROT_EXEC)),
         (libc::SYS_fcntl, 1, OneOf(FCNTL)),
-        (libc::SYS_prctl, 0, OneOf(&[libc::PR_SET_NAME as u32])),
+        // The second reads what the kernel told the process at its start (rustix, once).
+        (libc::SYS_prctl, 0, OneOf(&[libc::PR_SET_NAME as u32, PR_GET_AUXV])),
         // Wakes another thread, or ends this process.
         (libc::SYS_tgkill, 0, OwnProcess),
     ],

@@ -151,7 +151,9 @@ fn platform(machine: &Machine, foundation: &Foundation) -> Platform {
 impl Assembly<'_> {
     fn add_serial(&mut self) -> Result<(), BoardError> {
         let Some(spec) = self.machine.serial() else { return Ok(()) };
-        let backend = self.opened.take_stream(&spec.stream).unwrap_or_default();
+        let source = VirtioError::NotOpened;
+        let not_opened = BoardError::Device { id: spec.id.clone(), source };
+        let backend = self.opened.take_stream(&spec.stream).ok_or(not_opened)?;
         let (set, ports) = (&mut self.set, &mut self.ports);
         Ok(legacy::add_serial(self.foundation, spec, backend, set, ports)?)
     }

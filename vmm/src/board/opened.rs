@@ -102,6 +102,17 @@ impl Opened {
         Ok(())
     }
 
+    /// Opens a stream unless it is open: one that nobody had to name.
+    ///
+    /// # Errors
+    /// Names the path.
+    pub fn ensure_stream(&mut self, stream: &StreamSpec) -> Result<(), BackendError> {
+        match self.streams.iter().any(|(opened, _)| opened == stream) {
+            true => Ok(()),
+            false => self.open_stream(stream),
+        }
+    }
+
     /// Closes a stream.
     pub fn close_stream(&mut self, stream: &StreamSpec) {
         drop(self.take_stream(stream));

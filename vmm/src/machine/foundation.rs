@@ -70,8 +70,9 @@ pub struct MachineParams<'a> {
 
 /// A VM with memory, on which the board can be built while the vCPUs are made on their threads.
 pub struct Foundation {
-    vcpus: Vec<VcpuHandle>,
+    // Dropped in this order: a vCPU that waits for its buses ends when their sender goes.
     buses: Vec<Sender<Buses>>,
+    vcpus: Vec<VcpuHandle>,
     vm: Vm,
     msi: KvmMsiSource,
     memory: Memory,
