@@ -38,6 +38,8 @@ make_tools() {
     pack_cpio small >tools.cpio
     for program in "${disk_tools[@]}"; do
         copy_program "$(command -v "$program")" disk
+    done
+    for program in "${disk_tools[@]}"; do
         starter "$program" >"disk/bin/$program"
         chmod 755 "disk/bin/$program"
     done
@@ -58,10 +60,13 @@ copy_program() {
 
 # starter PROGRAM: a script that runs it with the libraries beside it.
 starter() {
+    local folders
+    # shellcheck disable=SC2016 # for the script's shell to expand
+    folders=$(cd disk && find . -name '*.so*' -printf '$top/%h:' | tr ':' '\n' | sort -u | paste -sd:)
     cat <<SCRIPT
 #!/bin/sh
 top=\$(cd "\$(dirname "\$0")/.." && pwd)
-libraries=\$top/lib/x86_64-linux-gnu:\$top/usr/lib/x86_64-linux-gnu
+libraries=$folders
 exec "\$top/lib64/ld-linux-x86-64.so.2" --library-path "\$libraries" "\$top/usr/bin/$1" "\$@"
 SCRIPT
 }
