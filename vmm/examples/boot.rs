@@ -70,7 +70,7 @@ fn boot_files(kernel: Option<&str>, line: Option<&str>, initrd: Option<&str>) ->
         kernel: Image::new(open(path)?, Path::new(path))?,
         initrd,
         command_line: CommandLine::new(line.unwrap_or("console=ttyS0"))?,
-        map: std::env::var_os("NO_MAP").is_none(),
+        map: true,
     })
 }
 

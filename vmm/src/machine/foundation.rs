@@ -19,8 +19,7 @@ use crate::boot::{BootError, BootFiles};
 use crate::kvm::doorbell::KvmDoorbells;
 use crate::kvm::interrupt::{KvmIrqLine, KvmMsiSource};
 use crate::kvm::{CreateVmError, Kvm, Vm};
-use crate::memory::slots::{self, SlotError};
-use crate::memory::{AddressSpace, AllocateError, Backing, LayoutError, Pages, allocate};
+use crate::memory::{AddressSpace, AllocateError, Backing, LayoutError, Pages, allocate, populate};
 use crate::vcpu::run::Buses;
 use crate::vcpu::thread::StartError;
 use crate::vcpu::{VcpuHandle, VcpuSetup};
@@ -39,9 +38,6 @@ pub enum BuildError {
     /// The host gives no memory.
     #[error(transparent)]
     Allocate(#[from] AllocateError),
-    /// KVM refused the memory.
-    #[error(transparent)]
-    Slot(#[from] SlotError),
     /// CPUID cannot be composed.
     #[error(transparent)]
     Cpuid(#[from] CpuidError),
@@ -93,15 +89,17 @@ impl Foundation {
         let vm = Vm::create(kvm)?;
         phases.reach(Phase::VmCreated);
         let supported = Supported::read(kvm)?;
-        let setup = vcpu_setup(&vm, params, &supported);
-        let (sender, messages) = channel();
-        let (vcpus, buses) = spawn_vcpus(params.cpu.count, &setup, &phases, &sender)?;
         let size = params.memory.size.0.saturating_mul(1 << 20);
         let space = AddressSpace::new(size, supported.physical_bits())?;
         let (backing, pages) = backing(params.memory.backing);
         let ram = allocate(&space, backing, pages)?;
-        slots::register(vm.ioctls(), &ram, params.memory.dirty_tracking)?;
+        if params.memory.prefault {
+            populate(&ram)?;
+        }
         phases.reach(Phase::MemoryReady);
+        let setup = vcpu_setup(&vm, params, &supported, &ram);
+        let (sender, messages) = channel();
+        let (vcpus, buses) = spawn_vcpus(params.cpu.count, &setup, &phases, &sender)?;
         Ok(Self {
             vcpus,
             buses,
@@ -193,11 +191,18 @@ impl Foundation {
     }
 }
 
-fn vcpu_setup(vm: &Vm, params: &MachineParams<'_>, supported: &Supported) -> VcpuSetup {
+fn vcpu_setup(
+    vm: &Vm,
+    params: &MachineParams<'_>,
+    supported: &Supported,
+    memory: &GuestRam,
+) -> VcpuSetup {
     let cpu = params.cpu;
     let topology = Topology { vcpus: cpu.count, threads_per_core: cpu.threads_per_core };
     VcpuSetup {
         vm: vm.clone(),
+        memory: memory.clone(),
+        log_dirty: params.memory.dirty_tracking,
         cpuid: Arc::new(Cpuid::new(supported, topology, &cpu.template.cpuid)),
         msrs: Arc::from(cpu.template.msrs.as_slice()),
         confine: Arc::clone(&params.confine_vcpu),

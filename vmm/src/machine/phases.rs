@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 pub enum Phase {
     /// KVM made the VM and its interrupt controllers.
     VmCreated,
-    /// Guest memory is mapped and known to KVM.
+    /// Guest memory is mapped.
     MemoryReady,
     /// The board with its devices is complete.
     BoardReady,
     /// Kernel, initial RAM disk and parameters are in guest memory.
     KernelLoaded,
-    /// All vCPUs are made.
+    /// All vCPUs are made, and KVM knows guest memory.
     VcpusReady,
     /// The guest was entered for the first time.
     Entered,

@@ -69,6 +69,9 @@ pub enum AllocateError {
     /// `madvise` was refused.
     #[error("Failed to advise the host about guest memory")]
     Advise(#[source] io::Error),
+    /// The host has not that much memory now.
+    #[error("Failed to populate guest memory")]
+    Populate(#[source] io::Error),
 }
 
 const MEMFD_NAME: &CStr = c"guest-memory";
@@ -98,6 +101,14 @@ pub fn allocate(
         overlay::advise(region, pages == Pages::Transparent).map_err(AllocateError::Advise)?;
     }
     Ok(memory)
+}
+
+/// Touches all of `memory`, so that no page is missing later.
+///
+/// # Errors
+/// When the host has not that much memory.
+pub fn populate(memory: &GuestRam) -> Result<(), AllocateError> {
+    memory.iter().try_for_each(|region| overlay::populate(region).map_err(AllocateError::Populate))
 }
 
 fn memory_file(size: u64, pages: Pages) -> Result<File, AllocateError> {
@@ -186,6 +197,18 @@ mod tests {
     fn transparent_huge_pages_can_be_asked_for() {
         let memory = allocate(&space(64), Backing::Anonymous, Pages::Transparent).unwrap();
         assert_eq!(memory.num_regions(), 1);
+    }
+
+    #[test]
+    fn populated_memory_is_resident() {
+        let memory = allocate(&space(32), Backing::Anonymous, Pages::Normal).unwrap();
+        let resident = || -> u64 {
+            let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+            statm.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 4096
+        };
+        let before = resident();
+        populate(&memory).unwrap();
+        assert!(resident() - before >= 31 << 20);
     }
 
     #[test]

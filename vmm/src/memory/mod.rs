@@ -5,6 +5,6 @@ pub mod layout;
 pub mod overlay;
 pub mod slots;
 
-pub use allocate::{AllocateError, Backing, Pages, allocate};
+pub use allocate::{AllocateError, Backing, Pages, allocate, populate};
 pub use devices::memory::GuestRam;
 pub use layout::{AddressSpace, LayoutError};

@@ -28,6 +28,20 @@ pub(super) fn advise(region: &GuestRegionMmap<()>, transparent: bool) -> io::Res
     if transparent { advise(libc::MADV_HUGEPAGE) } else { Ok(()) }
 }
 
+/// Makes every page of a region present and writable.
+///
+/// # Errors
+/// When the host has not that much memory.
+pub(super) fn populate(region: &GuestRegionMmap<()>) -> io::Result<()> {
+    let mapping = region.get_mmap();
+    // SAFETY: the range is exactly a mapping that `mapping` owns and keeps alive; populating it
+    // changes no contents.
+    let result = unsafe {
+        libc::madvise(mapping.as_ptr().cast(), mapping.size(), libc::MADV_POPULATE_WRITE)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Whether whole pages of a file may replace pages of the region that holds `address`.
 ///
 /// They may where RAM is private anonymous memory of normal pages: shared memory would stop
