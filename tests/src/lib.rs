@@ -1,1 +1,33 @@
-//! Boot tests: the `TestVm` fixture and the suites that run real kernels.
+//! Boot tests: the [`TestVm`] fixture and the suites that run real kernels.
+//!
+//! ```no_run
+//! use tests::{Kernel, TestVm};
+//!
+//! # fn main() -> anyhow::Result<()> {
+//! let vm = TestVm::new(Kernel::Bulkhead612)?.boot()?;
+//! assert_eq!(vm.exec("uname -r")?, Kernel::Bulkhead612.release()?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A test is a process of its own and a boot takes seconds, so one test asks one booted machine
+//! several things. `scripts/test boot` builds what the tests need and runs them where KVM can run
+//! ordinary kernels. By hand:
+//!
+//! | variable | what it says |
+//! |---|---|
+//! | `BULKHEAD_VMM` | the monitor's program, if not the one built beside the tests |
+//! | `BULKHEAD_TEST_IMAGES` | folder with the images' names, if not the one of `guest-images/build` |
+//! | `BULKHEAD_TEST_CMDLINE` | what to add to each kernel's command line |
+#![forbid(unsafe_code)]
+
+mod blueprint;
+mod console;
+mod kernel;
+mod process;
+mod running;
+
+pub use blueprint::TestVm;
+pub use console::Console;
+pub use kernel::{Format, Kernel};
+pub use running::RunningVm;

@@ -1,0 +1,128 @@
+//! A machine before its boot.
+
+use std::env;
+use std::fs;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use agent_protocol::client::{Connector, ReadyListener};
+use anyhow::Context;
+use tempfile::TempDir;
+use vm_spec::{
+    BootSpec, Component, EntropySpec, Mib, SerialSpec, StreamSpec, Transport, VmSpec, VsockSpec,
+    VsockUnixSpec,
+};
+
+use crate::console::Console;
+use crate::kernel::{Format, Kernel};
+use crate::process::Monitor;
+use crate::running::RunningVm;
+
+/// How long a boot may take: some seconds in the lab, and it may be busy.
+const BOOT_LIMIT: Duration = Duration::from_secs(150);
+
+/// Restart through the keyboard controller, and at once after a panic; no probing for hardware
+/// that is not there, which is slow under emulation.
+const CMDLINE: &str = "console=ttyS0 quiet reboot=k panic=-1 i8042.noaux i8042.nomux \
+                       i8042.dumbkbd swiotlb=noforce cryptomgr.notests";
+
+/// A machine to boot: one processor, 256 MiB, serial port, vsock and entropy device over PCI,
+/// and the agent as its first process.
+#[derive(Debug)]
+pub struct TestVm {
+    spec: VmSpec,
+    folder: TempDir,
+}
+
+impl TestVm {
+    /// A machine with this kernel, entered through PVH.
+    ///
+    /// # Errors
+    ///
+    /// The kernel was not built, or there is no room for the machine's folder.
+    pub fn new(kernel: Kernel) -> anyhow::Result<Self> {
+        Self::with_format(kernel, Format::Vmlinux)
+    }
+
+    /// A machine with this kernel in this file format.
+    ///
+    /// # Errors
+    ///
+    /// As [`TestVm::new`].
+    pub fn with_format(kernel: Kernel, format: Format) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("bulkhead-test-").tempdir()?;
+        let more = env::var("BULKHEAD_TEST_CMDLINE").unwrap_or_default();
+        let mut spec = VmSpec::new(BootSpec {
+            kernel: kernel.file(format)?,
+            initrd: Some(kernel.initramfs()?),
+            cmdline: format!("{CMDLINE} {more}"),
+        });
+        spec.memory.size = Mib(256);
+        let stdio = SerialSpec { backend: "terminal".parse()?, rate_limiter: None };
+        let vsock = VsockSpec { backend: "vsock-socket".parse()?, slot: None, cid: 3 };
+        let socket = VsockUnixSpec { path: folder.path().join("vsock.sock") };
+        Self { spec, folder }
+            .with("com1", Component::Serial(stdio))?
+            .with("terminal", Component::Stream(StreamSpec::Stdio {}))?
+            .with("vsock", Component::Vsock(vsock))?
+            .with("vsock-socket", Component::VsockUnix(socket))?
+            .with("rng", Component::Entropy(EntropySpec::default()))
+    }
+
+    /// Adds a component, or replaces one.
+    ///
+    /// # Errors
+    ///
+    /// The id is none.
+    pub fn with(mut self, id: &str, component: Component) -> anyhow::Result<Self> {
+        self.spec.components.insert(id.parse()?, component);
+        Ok(self)
+    }
+
+    /// Reaches all devices through `transport`.
+    #[must_use]
+    pub fn transport(mut self, transport: Transport) -> Self {
+        self.spec.board.transport = transport;
+        self
+    }
+
+    /// Has so many processors.
+    #[must_use]
+    pub fn cpus(mut self, count: u8) -> Self {
+        self.spec.cpu.count = count;
+        self
+    }
+
+    /// Has so much memory.
+    #[must_use]
+    pub fn memory(mut self, size: Mib) -> Self {
+        self.spec.memory.size = size;
+        self
+    }
+
+    /// The machine's folder, removed with it.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts the machine and waits until its agent serves.
+    ///
+    /// # Errors
+    ///
+    /// The monitor could not be started, or the agent did not call. The message holds the console
+    /// and the monitor's log.
+    pub fn boot(self) -> anyhow::Result<RunningVm> {
+        let folder = self.folder;
+        fs::write(folder.path().join("spec.json"), serde_json::to_vec_pretty(&self.spec)?)?;
+        let connector = Connector::new(folder.path().join("vsock.sock"));
+        let ready = ReadyListener::bind(&connector)?;
+        let (ours, theirs) = UnixStream::pair()?;
+        let monitor = Monitor::spawn(folder.path(), theirs)?;
+        let console = Console::over(ours)?;
+        let agent = ready
+            .accept(BOOT_LIMIT)
+            .with_context(|| crate::running::account(folder.path(), &console))?;
+        Ok(RunningVm::new(monitor, agent, connector, console, folder))
+    }
+}

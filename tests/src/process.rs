@@ -1,0 +1,81 @@
+//! The monitor's process.
+
+use std::env;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+
+/// A process that is killed and reaped with this value.
+#[derive(Debug)]
+pub(crate) struct Monitor {
+    child: Child,
+    /// Readable once the process has ended.
+    pidfd: OwnedFd,
+}
+
+impl Monitor {
+    /// Starts the monitor on `folder/spec.json`; `serial` becomes its input and output.
+    pub(crate) fn spawn(folder: &Path, serial: UnixStream) -> anyhow::Result<Self> {
+        let program = program()?;
+        let output = OwnedFd::from(serial.try_clone()?);
+        let child = Command::new(&program)
+            .arg("--spec")
+            .arg(folder.join("spec.json"))
+            .arg("--api-sock")
+            .arg(folder.join("api.sock"))
+            .arg("--log-path")
+            .arg(folder.join("log"))
+            .args(["--level", "Info", "--exit-with-parent"])
+            .stdin(Stdio::from(OwnedFd::from(serial)))
+            .stdout(Stdio::from(output))
+            .stderr(Stdio::from(File::create(folder.join("stderr"))?))
+            .spawn()
+            .with_context(|| format!("start {}", program.display()))?;
+        let pid = Pid::from_child(&child);
+        Ok(Self { child, pidfd: pidfd_open(pid, PidfdFlags::empty())? })
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        Ok(kill_process(self.pid(), signal)?)
+    }
+
+    /// Waits at most `limit` for the end.
+    pub(crate) fn wait(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
+        let timeout = Timespec::try_from(limit)?;
+        let ended = poll(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], Some(&timeout))?;
+        ensure!(ended == 1, "the monitor still ran after {limit:?}");
+        Ok(self.child.wait()?)
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        // Both fail only for a process that has been reaped.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `BULKHEAD_VMM`, else what cargo has built beside this test.
+fn program() -> anyhow::Result<PathBuf> {
+    if let Some(path) = env::var_os("BULKHEAD_VMM") {
+        return Ok(path.into());
+    }
+    // target/debug/deps/boot_ends-0123456789abcdef
+    let me = env::current_exe()?;
+    let built = me.ancestors().nth(2).context("this test is in no target folder")?;
+    let program = built.join("bulkhead-vmm");
+    ensure!(program.exists(), "{} is missing: cargo build -p bulkhead-vmm", program.display());
+    Ok(program)
+}

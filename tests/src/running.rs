@@ -1,0 +1,158 @@
+//! A machine that has booted.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use agent_protocol::client::{Client as Agent, Connector, ExecSpec};
+use anyhow::{Context, bail, ensure};
+use api::vm::client::Client as Api;
+use rustix::process::Signal;
+use tempfile::TempDir;
+use vm_spec::MachineEnd;
+
+use crate::console::Console;
+use crate::process::Monitor;
+
+/// How long a single request may take.
+const API_LIMIT: Duration = Duration::from_secs(30);
+
+/// A machine whose agent serves. It is killed with this value; a test that panics has its console
+/// and log printed.
+#[derive(Debug)]
+pub struct RunningVm {
+    monitor: Monitor,
+    agent: Agent,
+    connector: Connector,
+    console: Console,
+    api: Api,
+    folder: TempDir,
+}
+
+impl RunningVm {
+    pub(crate) fn new(
+        monitor: Monitor,
+        agent: Agent,
+        connector: Connector,
+        console: Console,
+        folder: TempDir,
+    ) -> Self {
+        let api = Api::new(folder.path().join("api.sock")).with_timeout(API_LIMIT);
+        Self { monitor, agent, connector, console, api, folder }
+    }
+
+    /// Runs a line of shell in the guest and gives what it printed, without the last newline.
+    ///
+    /// # Errors
+    ///
+    /// It did not end with status 0.
+    pub fn exec(&self, line: &str) -> anyhow::Result<String> {
+        let spec = ExecSpec::new("/bin/sh").args(["-c", line]);
+        let output = self
+            .agent
+            .run(&spec, b"")
+            .with_context(|| format!("run {line:?}"))
+            .with_context(|| self.account())?;
+        let text = String::from_utf8(output.stdout)?;
+        ensure!(
+            output.status.success(),
+            "{line:?} ended with {}, having said:\n{text}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(text.trim_end().to_owned())
+    }
+
+    /// Runs a line of shell after which the guest may be no more.
+    ///
+    /// # Errors
+    ///
+    /// It could not be started.
+    pub fn start(&self, line: &str) -> anyhow::Result<agent_protocol::client::ExecSession> {
+        Ok(self.agent.exec(&ExecSpec::new("/bin/sh").args(["-c", line]).detach())?)
+    }
+
+    /// The client of the machine's agent.
+    pub fn agent(&self) -> &Agent {
+        &self.agent
+    }
+
+    /// Where the guest's vsock ports are.
+    pub fn vsock(&self) -> &Connector {
+        &self.connector
+    }
+
+    /// The client of the monitor's REST API.
+    pub fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// The serial port.
+    pub fn console(&self) -> &Console {
+        &self.console
+    }
+
+    /// The machine's folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Sends the monitor a signal.
+    ///
+    /// # Errors
+    ///
+    /// It has ended.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        self.monitor.signal(signal)
+    }
+
+    /// What the monitor's process holds in memory, in KiB.
+    ///
+    /// # Errors
+    ///
+    /// It has ended.
+    pub fn resident_kib(&self) -> anyhow::Result<u64> {
+        let pid = self.monitor.pid().as_raw_nonzero();
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let value = line.and_then(|line| line.split_whitespace().next());
+        Ok(value.context("there is no VmRSS")?.parse()?)
+    }
+
+    /// Waits at most `limit` for the machine's end and tells how it ended.
+    ///
+    /// # Errors
+    ///
+    /// It did not end in time, or its monitor failed.
+    pub fn wait_end(&mut self, limit: Duration) -> anyhow::Result<MachineEnd> {
+        let status = self.monitor.wait(limit).with_context(|| self.account())?;
+        let code = status.code().and_then(|code| u8::try_from(code).ok());
+        match code.and_then(MachineEnd::from_exit_status) {
+            Some(end) => Ok(end),
+            None => bail!("the monitor ended with {status}\n{}", self.account()),
+        }
+    }
+
+    /// The console and the monitor's messages.
+    fn account(&self) -> String {
+        account(self.folder.path(), &self.console)
+    }
+}
+
+impl Drop for RunningVm {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            #[expect(clippy::print_stderr, reason = "nextest shows it with the failed test")]
+            {
+                eprintln!("{}", self.account());
+            }
+        }
+    }
+}
+
+/// What a machine's console and its monitor have said.
+pub(crate) fn account(folder: &Path, console: &Console) -> String {
+    let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap_or_default();
+    format!("console:\n{}\nmonitor's log:\n{}{}", console.text(), read("log"), read("stderr"))
+}
