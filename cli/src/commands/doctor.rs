@@ -10,11 +10,17 @@ use serde::Serialize;
 
 use crate::output::{self, Format};
 
+pub(crate) const HELP: &str = "\
+Exit status: 0 if machines can run here, 1 if not.
+
+Example:
+  bulkhead doctor --format json | jq '.findings[] | select(.status != \"ok\")'";
+
 /// How to print the findings.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// How to print
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: Format,
 }
 

@@ -2,4 +2,5 @@
 
 pub(crate) mod completions;
 pub(crate) mod doctor;
+pub(crate) mod man;
 pub(crate) mod vm;

@@ -3,10 +3,12 @@
 use std::io::{self, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 
 use agent_protocol::client::{CallError, Client, ExecHandle, ExecSession, ExecSpec};
 use clap::Args;
+use vm_spec::{Component, VmSpec};
 
 use super::pump;
 use super::terminal::{self, RawMode};
@@ -106,6 +108,14 @@ impl Running {
         drop(self.raw);
         status.map(|status| status.shell_code())
     }
+}
+
+/// The socket on which the agent in a machine is reached.
+pub(crate) fn agent_socket(spec: &VmSpec) -> Option<PathBuf> {
+    spec.components.values().find_map(|component| match component {
+        Component::VsockUnix(unix) => Some(unix.path.clone()),
+        _ => None,
+    })
 }
 
 /// The exit status for a command that did not run: 127 and 126 as shells have them, 125 for what

@@ -21,12 +21,15 @@ pub(crate) struct MonitorRecord {
     pub pid: u32,
     /// When that process started, in clock ticks since boot: a process id alone can be reused.
     pub started: u64,
+    /// Whether a `bulkhead vm run` waits for its end, and removes the folder then.
+    #[serde(default)]
+    pub foreground: bool,
 }
 
 impl MonitorRecord {
     /// The record of a process that runs now.
     pub(crate) fn of(pid: u32) -> io::Result<Self> {
-        Ok(Self { pid, started: start_time(pid)? })
+        Ok(Self { pid, started: start_time(pid)?, foreground: false })
     }
 
     /// Whether that very process still runs.
@@ -82,6 +85,7 @@ impl MachineFolder {
             .create(root)
             .with_context(|| format!("failed to make the folder of machines {}", root.display()))?;
         own(root)?;
+        let _lock = lock(root)?;
         let folder = Self { name: name.to_owned(), path: root.join(name) };
         if folder.path.exists() && !folder.is_stale() {
             bail!(
@@ -113,10 +117,14 @@ impl MachineFolder {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(e) => return Err(e).context(format!("failed to list {}", root.display())),
         };
+        let _lock = lock(root)?;
         let mut folders = Vec::new();
         for entry in entries {
             let entry = entry?;
             let Ok(name) = entry.file_name().into_string() else { continue };
+            if check_name(&name).is_err() {
+                continue;
+            }
             let folder = Self { name, path: entry.path() };
             if folder.is_stale() {
                 folder.remove();
@@ -185,11 +193,28 @@ impl MachineFolder {
         }
     }
 
+    /// Removes the folder of a machine that has ended, unless the `bulkhead vm run` that started
+    /// it still needs it and does so itself.
+    pub(crate) fn retire(&self) {
+        if !self.monitor().is_ok_and(|record| record.foreground) {
+            self.remove();
+        }
+    }
+
     /// Removes the folder and what is in it.
     pub(crate) fn remove(&self) {
         // What is left behind is stale, and the next command tries again.
         let _ = fs::remove_dir_all(&self.path);
     }
+}
+
+/// Keeps others from judging and replacing folders at the same time, until it is dropped.
+fn lock(root: &Path) -> anyhow::Result<fs::File> {
+    let locked = fs::File::open(root).and_then(|file| {
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)?;
+        Ok(file)
+    });
+    locked.with_context(|| format!("failed to lock {}", root.display()))
 }
 
 /// Refuses a folder that somebody else made: in a shared place it could be a trap.
@@ -248,6 +273,31 @@ mod tests {
         for name in ["", "..", "a/b", "a b", &"x".repeat(41)] {
             assert!(MachineFolder::create(root.path(), name).is_err(), "{name:?}");
         }
+    }
+
+    #[test]
+    fn of_many_who_want_a_name_one_gets_it() {
+        let root = tempfile::tempdir().unwrap();
+        let attempts: Vec<_> = (0..16)
+            .map(|_| {
+                let root = root.path().to_owned();
+                std::thread::spawn(move || MachineFolder::create(&root, "one").is_ok())
+            })
+            .collect();
+        let won = attempts.into_iter().map(|t| t.join().unwrap());
+        assert_eq!(won.filter(|won| *won).count(), 1);
+    }
+
+    #[test]
+    fn folder_of_a_machine_in_the_foreground_is_left_to_its_owner() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = MachineFolder::create(root.path(), "one").unwrap();
+        folder.set_monitor(&MonitorRecord { foreground: true, ..me() }).unwrap();
+        folder.retire();
+        assert!(folder.path.exists());
+        folder.set_monitor(&me()).unwrap();
+        folder.retire();
+        assert!(!folder.path.exists());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The monitor's process, `bulkhead-vmm`.
 
 use std::env;
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -70,20 +70,23 @@ impl Launch<'_> {
                 command.stdin(Stdio::from(OwnedFd::from(socket))).stdout(Stdio::from(output));
             }
             Console::Kept => {
-                let errors = File::options()
-                    .create(true)
-                    .append(true)
-                    .open(self.folder.log_file())
-                    .context("failed to open the monitor's log")?;
-                command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::from(errors));
+                command.stdin(Stdio::null()).stdout(Stdio::null());
             }
         }
+        // Not the terminal: that may be raw, or be gone.
+        let errors = File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.log_file())
+            .context("failed to open the monitor's log")?;
+        command.stderr(Stdio::from(errors));
         let child = command.spawn().with_context(|| {
             format!("failed to start {} (set BULKHEAD_VMM to its path)", program.display())
         })?;
         let record = MonitorRecord::of(child.id());
         // One that has ended already is found out by whoever waits for it.
-        if let Ok(record) = record {
+        if let Ok(mut record) = record {
+            record.foreground = self.ends_with_us;
             self.folder.set_monitor(&record)?;
         }
         Ok(child)
@@ -121,16 +124,36 @@ impl Ended {
         }
     }
 
-    /// A sentence for the user.
+    /// A sentence for the user, with the reason that the monitor's log gives.
     pub(crate) fn describe(self, log: &Path) -> String {
+        let log = fs::read_to_string(log).unwrap_or_default();
         match self {
-            Self::Machine(end) => format!("The guest {}.", end.describe()),
-            Self::Failed(code) => {
-                format!("The monitor failed with status {code}; its log: {}", log.display())
+            Self::Machine(MachineEnd::Reboot | MachineEnd::PowerOff | MachineEnd::PowerButton) => {
+                self.what()
             }
-            Self::Killed(signal) => format!("The monitor was killed by signal {signal}."),
+            _ => match reason(&log) {
+                Some(reason) => format!("{}: {reason}", self.what()),
+                None => self.what(),
+            },
         }
     }
+
+    fn what(self) -> String {
+        match self {
+            Self::Machine(end) => format!("the guest {}", end.describe()),
+            Self::Failed(_) => "the machine could not be made".to_owned(),
+            Self::Killed(signal) => format!("the monitor was killed by signal {signal}"),
+        }
+    }
+}
+
+/// What the monitor said last: on standard error if it said anything there, else in its log, of
+/// which each line begins with time and name.
+fn reason(log: &str) -> Option<&str> {
+    let prefix = format!("{PROGRAM}: ");
+    let said = log.lines().rev().find_map(|line| line.strip_prefix(&prefix));
+    let logged = || log.lines().last().map(|l| l.split_once("] ").map_or(l, |(_, text)| text));
+    said.or_else(logged)
 }
 
 #[cfg(test)]
@@ -143,5 +166,14 @@ mod tests {
         assert_eq!(Ended::from(ExitStatus::from_raw(102 << 8)), Ended::Machine(MachineEnd::Panic));
         assert_eq!(Ended::from(ExitStatus::from_raw(1 << 8)), Ended::Failed(1));
         assert_eq!(Ended::from(ExitStatus::from_raw(9)).exit_status(), 137);
+    }
+
+    #[test]
+    fn reason_is_what_the_monitor_said_last() {
+        let log = "2026-11-23T05:00:00.0 [vm-1:main] first\nbulkhead-vmm: no such file\n";
+        assert_eq!(reason(log), Some("no such file"));
+        let log = "2026-11-23T05:00:00.0 [vm-1:main] first\n2026 [vm-1:main] Guest panicked\n";
+        assert_eq!(reason(log), Some("Guest panicked"));
+        assert_eq!(reason(""), None);
     }
 }

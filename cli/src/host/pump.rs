@@ -60,9 +60,17 @@ pub(crate) fn keyboard(
     Ok(())
 }
 
-/// Shows a console's output on standard output, until it ends.
-pub(crate) fn screen(console: UnixStream) -> io::Result<JoinHandle<io::Result<()>>> {
-    thread::Builder::new().name("screen".to_owned()).spawn(move || copy(console, io::stdout()))
+/// Shows a console's output until it ends; `gone` is called when nobody takes it any more.
+pub(crate) fn screen(
+    console: UnixStream,
+    to: impl Write + Send + 'static,
+    gone: impl FnOnce() + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name("screen".to_owned()).spawn(move || {
+        if copy(console, to).is_err() {
+            gone();
+        }
+    })
 }
 
 /// Keeps the last of a console's output, until it ends.

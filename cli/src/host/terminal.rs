@@ -1,6 +1,8 @@
 //! The user's terminal.
 
 use std::io::{self, IsTerminal};
+use std::panic;
+use std::sync::{Mutex, PoisonError};
 
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
@@ -15,31 +17,73 @@ pub(crate) fn size() -> Option<(u16, u16)> {
     (size.ws_row > 0 && size.ws_col > 0).then_some((size.ws_row, size.ws_col))
 }
 
+/// The settings to go back to.
+///
+/// They are the process's, not a value's on some thread's stack: the process may end while
+/// another thread holds the terminal, and on a panic nothing may be dropped at all.
+static BEFORE: Mutex<Before> = Mutex::new(Before::Untouched);
+
+enum Before {
+    /// The terminal is as it was.
+    Untouched,
+    /// It is raw, and was like this.
+    Raw(Termios),
+    /// The process is ending: hands off.
+    Ending,
+}
+
 /// Puts the terminal into raw mode until it is dropped.
 ///
 /// Whoever holds it must not end by a signal's default action: see
 /// [`signals`](super::signals).
-pub(crate) struct RawMode(Termios);
+pub(crate) struct RawMode(());
 
 impl RawMode {
-    /// Raw mode for the terminal on standard input; `None` if that is none.
+    /// Raw mode for the terminal on standard input; `None` if that is none, or if it is raw
+    /// already.
     pub(crate) fn enter() -> io::Result<Option<Self>> {
-        if !io::stdin().is_terminal() {
+        let mut before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
+        if !matches!(*before, Before::Untouched) || !io::stdin().is_terminal() {
             return Ok(None);
         }
-        let before = tcgetattr(io::stdin())?;
-        let mut raw = before.clone();
+        let settings = tcgetattr(io::stdin())?;
+        let mut raw = settings.clone();
         raw.make_raw();
         tcsetattr(io::stdin(), OptionalActions::Now, &raw)?;
-        Ok(Some(Self(before)))
+        *before = Before::Raw(settings);
+        Ok(Some(Self(())))
     }
 }
 
 impl Drop for RawMode {
     fn drop(&mut self) {
-        // A terminal that is gone needs no restoring.
-        let _ = tcsetattr(io::stdin(), OptionalActions::Drain, &self.0);
+        restore(Before::Untouched);
     }
+}
+
+/// Restores the terminal, whoever holds it, and lets nobody change it any more. To be called
+/// before the process ends.
+pub(crate) fn restore_for_good() {
+    restore(Before::Ending);
+}
+
+fn restore(next: Before) {
+    let mut before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
+    let next = if matches!(*before, Before::Ending) { Before::Ending } else { next };
+    if let Before::Raw(settings) = std::mem::replace(&mut *before, next) {
+        // Not waiting for output to drain, which a stopped terminal never does. A terminal that
+        // is gone needs no restoring.
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &settings);
+    }
+}
+
+/// From now on a panic restores the terminal before it is reported.
+pub(crate) fn restore_on_panic() {
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        restore(Before::Untouched);
+        report(info);
+    }));
 }
 
 /// What the user typed, after the escape is dealt with.

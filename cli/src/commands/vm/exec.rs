@@ -7,10 +7,19 @@ use std::thread;
 use agent_protocol::client::{Client, Connector};
 use anyhow::Context;
 
-use crate::host::exec::{ExecOptions, Running};
+use crate::host::control;
+use crate::host::exec::{ExecOptions, Running, agent_socket};
 use crate::host::machines::{self, MachineFolder};
 use crate::host::signals::{self, Signal};
 use crate::host::terminal;
+
+pub(crate) const HELP: &str = "\
+Examples:
+  bulkhead vm exec web uname -a
+  bulkhead vm exec --user 1000 --env LANG=C --workdir /tmp web sh
+
+Exit status: that of the command; 128 and the signal's number if one ended it; 127 if it was not
+found, 126 if it could not be run, 125 if the guest could not be asked.";
 
 /// A command for a running machine.
 #[derive(clap::Args)]
@@ -43,9 +52,11 @@ impl From<Signal> for Event {
 /// Exits as the command does.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let folder = MachineFolder::open(&machines::root(), &args.name)?;
-    let client = Client::connect(&Connector::new(folder.vsock_socket()))
-        .with_context(|| format!("failed to reach the agent in {}", args.name))?;
     let spec = args.options.spec(&args.command)?;
+    let client = match connect(&folder) {
+        Ok(client) => client,
+        Err(error) => return Ok(failed(&error)),
+    };
     let (sender, events) = mpsc::channel();
     signals::forward(sender.clone())?;
     let running = match Running::start(&client, &spec) {
@@ -76,6 +87,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             }
         }
     }
+}
+
+fn connect(folder: &MachineFolder) -> anyhow::Result<Client> {
+    let name = folder.name();
+    let socket = agent_socket(&control::spec(folder)?).with_context(|| {
+        format!("{name} has no vsock device, over which the agent in it is reached")
+    })?;
+    Client::connect(&Connector::new(socket)).with_context(|| {
+        format!("failed to reach the agent in {name} (what it does: bulkhead vm console {name})")
+    })
 }
 
 fn failed(error: &anyhow::Error) -> ExitCode {

@@ -2,20 +2,21 @@
 
 mod machine;
 mod session;
+mod verdict;
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc;
 use std::thread;
 
-use anyhow::{Context, bail};
-use vm_spec::{Component, VmSpec};
+use anyhow::{Context, anyhow};
 
 use crate::host::exec::ExecOptions;
 use crate::host::machines::{self, MachineFolder};
 use crate::host::monitor::{Console, Ended, Launch};
+use crate::host::process::Process;
+use crate::host::signals::{self, Signal};
 use crate::output;
 
 pub(crate) const HELP: &str = "\
@@ -27,7 +28,8 @@ Examples:
   A disk and a network, in the background:
     bulkhead vm run --kernel vmlinux --disk path=rootfs.ext4,root --net tap=tap0 --detach
 
-Exit status: that of the command, if there is one. Otherwise how the machine ended: 0 power off,
+Exit status: that of the command, if there is one; 125 if it could not be run, 126 and 127 as shells
+have them; 128 and the signal's number if a signal ended this program. Otherwise how the machine ended: 0 power off,
 100 restart, 101 power button, 102 kernel panic, 103 triple fault, 104 KVM internal error,
 105 entry refused by KVM, 106 stopped from outside. 1 and 2 are errors before there was a machine.";
 
@@ -47,6 +49,9 @@ pub(crate) struct Args {
     show_console: bool,
     #[command(flatten)]
     exec: ExecOptions,
+    /// Seconds that the guest may take to boot before its command is given up
+    #[arg(long, value_name = "SECONDS", requires = "command", default_value_t = 120)]
+    boot_timeout: u32,
     /// Do not confine the monitor's system calls (for debugging)
     #[arg(long)]
     no_seccomp: bool,
@@ -86,49 +91,68 @@ fn run_in(args: &Args, folder: &MachineFolder) -> anyhow::Result<Outcome> {
     if args.detach {
         return detach(folder, arguments);
     }
-    let vsock = vsock_path(&spec);
-    let outcome = session::Session::start(args, folder, vsock, arguments)?.run()?;
+    let outcome = session::Session::start(args, folder, &spec, arguments)?.run()?;
     Ok(Outcome::Status(outcome))
 }
 
 /// Starts the monitor and waits until it says that the guest runs, or ends.
 fn detach(folder: &MachineFolder, mut arguments: Vec<String>) -> anyhow::Result<Outcome> {
+    let (sender, events) = mpsc::channel();
+    signals::forward(sender.clone())?;
     let path = folder.api_socket().with_file_name("ready.sock");
     let ready = UnixDatagram::bind(&path)
         .with_context(|| format!("failed to make the socket {}", path.display()))?;
     arguments.extend(["--notify-socket".to_owned(), path.display().to_string()]);
     let launch = Launch { folder, console: Console::Kept, ends_with_us: false, arguments };
     let mut child = launch.spawn()?;
-    let (events, event) = mpsc::channel();
-    let readiness = events.clone();
+    let monitor = Process::open(child.id()).context("failed to watch the monitor")?;
+    let ready_sender = sender.clone();
     thread::spawn(move || {
         let mut message = [0; 256];
         if ready.recv(&mut message).is_ok() {
-            let _ = readiness.send(None);
+            let _ = ready_sender.send(Event::Ready);
         }
     });
     thread::spawn(move || {
-        let _ = events.send(child.wait().ok().map(Ended::from));
+        let _ = sender.send(Event::Ended(child.wait().map_or(Ended::Failed(1), Ended::from)));
     });
-    match event.recv()? {
-        None => {
-            // Nobody sends to it any more.
-            let _ = fs::remove_file(path);
-            Ok(Outcome::Detached)
-        }
-        Some(ended) => {
-            let log = fs::read_to_string(folder.log_file()).unwrap_or_default();
-            let last = log.lines().last().unwrap_or_default();
-            bail!("{} {last}", ended.describe(&folder.log_file()))
+    let mut signal = None;
+    loop {
+        match events.recv()? {
+            Event::Signal(Signal::Resized) => {}
+            Event::Signal(Signal::End(number)) => {
+                // What is not up yet is not wanted any more. It holds nothing worth a farewell.
+                signal = Some(number);
+                monitor.kill();
+            }
+            Event::Ready => {
+                // Nobody sends to it any more.
+                let _ = fs::remove_file(path);
+                return Ok(Outcome::Detached);
+            }
+            Event::Ended(ended) => match signal {
+                Some(number) => return Ok(Outcome::Status(signals::exit_status(number))),
+                None => {
+                    output::report(&anyhow!(ended.describe(&folder.log_file())));
+                    // Even a machine that has powered off by now is not in the background.
+                    return Ok(Outcome::Status(ended.exit_status().max(1)));
+                }
+            },
         }
     }
 }
 
-fn vsock_path(spec: &VmSpec) -> Option<PathBuf> {
-    spec.components.values().find_map(|component| match component {
-        Component::VsockUnix(unix) => Some(unix.path.clone()),
-        _ => None,
-    })
+/// What can happen while a machine goes to the background.
+enum Event {
+    Signal(Signal),
+    Ready,
+    Ended(Ended),
+}
+
+impl From<Signal> for Event {
+    fn from(signal: Signal) -> Self {
+        Self::Signal(signal)
+    }
 }
 
 fn make_name() -> String {

@@ -1,41 +1,50 @@
 //! A machine in the foreground: its console or its command on this process's streams, and every
 //! way for it to end.
 
-use std::io::Write;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::process::Child;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use agent_protocol::client::{Client, Connector, ExecHandle, ReadyListener};
+use agent_protocol::client::{CallError, Client, Connector, ExecHandle, GreetError, ReadyListener};
 use agent_protocol::message::PowerMode;
 use anyhow::{Context, bail};
-use rustix::process::{Pid, Signal as SignalNumber, kill_process};
+use signal_hook::consts::{SIGHUP, SIGTERM};
+use vm_spec::VmSpec;
 
 use super::Args;
-use crate::host::exec::{self, ExecOptions, Running};
+use super::verdict::{self, Facts};
+use crate::host::exec::{ExecOptions, Running, agent_socket};
 use crate::host::machines::MachineFolder;
 use crate::host::monitor::{Console, Ended, Launch};
+use crate::host::process::Process;
 use crate::host::pump;
 use crate::host::signals::{self, Signal};
 use crate::host::terminal::{self, Escape, RawMode};
 use crate::output;
 
-/// A guest that has not called by then never will. Emulated machines are slow.
-const BOOT_LIMIT: Duration = Duration::from_secs(180);
+/// A user who waits for longer than this wants to know for what.
+const SLOW_BOOT: Duration = Duration::from_secs(15);
+/// How long a guest may take to power off after its command.
+const POWER_OFF_LIMIT: Duration = Duration::from_secs(30);
+/// How long a command may take to end on a signal that means the end of this process.
+const COMMAND_LIMIT: Duration = Duration::from_secs(10);
+/// How long a monitor may take to end its machine.
+const MONITOR_LIMIT: Duration = Duration::from_secs(5);
 
 /// What can happen.
 enum Event {
     Signal(Signal),
     MonitorEnded(Ended),
+    /// The agent has not called for a while.
+    Slow,
     /// The agent called, or did not.
     Ready(anyhow::Result<Client>),
     /// The command began, and can be signalled.
     Started(ExecHandle),
     CommandEnded(anyhow::Result<u8>),
-    /// The user left the console.
+    /// The user left the console, or nobody reads it any more.
     Left,
 }
 
@@ -47,14 +56,14 @@ impl From<Signal> for Event {
 
 /// What becomes of the console's output.
 enum Screen {
-    Shown(JoinHandle<std::io::Result<()>>),
+    Shown(JoinHandle<()>),
     Kept(JoinHandle<Vec<u8>>),
 }
 
 /// A running machine.
 pub(super) struct Session {
     folder: MachineFolder,
-    monitor: u32,
+    monitor: Process,
     sender: Sender<Event>,
     events: Receiver<Event>,
     screen: Screen,
@@ -63,7 +72,11 @@ pub(super) struct Session {
     options: ExecOptions,
     running: Option<ExecHandle>,
     status: Option<u8>,
-    asked_to_end: Option<i32>,
+    failure: Option<anyhow::Error>,
+    signal: Option<i32>,
+    asked_monitor: bool,
+    /// When patience ends.
+    deadline: Option<Instant>,
 }
 
 impl Session {
@@ -71,41 +84,22 @@ impl Session {
     pub(super) fn start(
         args: &Args,
         folder: &MachineFolder,
-        vsock: Option<PathBuf>,
+        spec: &VmSpec,
         arguments: Vec<String>,
     ) -> anyhow::Result<Self> {
         let (sender, events) = mpsc::channel();
         signals::forward(sender.clone())?;
-        let has_command = !args.command.is_empty();
-        let listener = match (has_command, vsock) {
-            (false, _) => None,
-            (true, Some(path)) => Some(ReadyListener::bind(&Connector::new(path))?),
-            (true, None) => bail!("a command needs --initrd with the agent, and a vsock device"),
-        };
+        let listener = listen(args, spec)?;
         let (ours, theirs) = UnixStream::pair()?;
         let console = Console::Attached(theirs);
         let child = Launch { folder, console, ends_with_us: true, arguments }.spawn()?;
-        let monitor = child.id();
+        // It is not reaped yet, so the number is still its own.
+        let monitor = Process::open(child.id()).context("failed to watch the monitor")?;
         watch_monitor(child, sender.clone());
         if let Some(listener) = listener {
-            watch_agent(listener, sender.clone());
+            watch_agent(listener, Duration::from_secs(args.boot_timeout.into()), sender.clone());
         }
-        let mut raw = None;
-        let screen = if !has_command {
-            let interactive = terminal::is_interactive();
-            if interactive {
-                output::note(&format!("{}: {}.", folder.name(), Escape::HINT));
-                raw = RawMode::enter()?;
-            }
-            let leave = sender.clone();
-            pump::keyboard(ours.try_clone()?, interactive, move || drop(leave.send(Event::Left)))?;
-            Screen::Shown(pump::screen(ours)?)
-        } else if args.show_console {
-            let copy = move || pump::copy(ours, std::io::stderr());
-            Screen::Shown(thread::spawn(copy))
-        } else {
-            Screen::Kept(pump::keep(ours)?)
-        };
+        let (screen, raw) = connect_console(args, folder, ours, &sender)?;
         Ok(Self {
             folder: folder.clone(),
             monitor,
@@ -117,26 +111,59 @@ impl Session {
             options: args.exec.clone(),
             running: None,
             status: None,
-            asked_to_end: None,
+            failure: None,
+            signal: None,
+            asked_monitor: false,
+            deadline: None,
         })
     }
 
     /// Deals with events until the monitor has ended; gives the exit status.
     pub(super) fn run(mut self) -> anyhow::Result<u8> {
         let ended = loop {
-            match self.events.recv()? {
-                Event::MonitorEnded(ended) => break ended,
-                Event::Ready(client) => self.run_command(client),
-                Event::Started(handle) => self.running = Some(handle),
-                Event::CommandEnded(Ok(status)) => self.status = Some(status),
-                Event::CommandEnded(Err(error)) => self.fail(&error),
-                Event::Signal(Signal::Resized) => self.resize(),
-                Event::Signal(Signal::End(number)) => self.end(number),
-                Event::Left => self.kill(),
+            match self.next()? {
+                None => self.end_monitor(),
+                Some(Event::MonitorEnded(ended)) => break ended,
+                Some(event) => self.handle(event),
             }
         };
+        self.await_command();
         drop(self.raw.take());
-        self.finish(ended)
+        Ok(self.finish(ended))
+    }
+
+    /// The next event; `None` when patience has ended.
+    fn next(&mut self) -> anyhow::Result<Option<Event>> {
+        let Some(deadline) = self.deadline else { return Ok(Some(self.events.recv()?)) };
+        match self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Err(RecvTimeoutError::Timeout) => {
+                self.deadline = None;
+                Ok(None)
+            }
+            event => Ok(Some(event?)),
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::MonitorEnded(_) => {}
+            Event::Slow => output::note(
+                "bulkhead: still waiting for the agent in the guest (--show-console shows why)",
+            ),
+            Event::Ready(client) => self.run_command(client),
+            Event::Started(handle) => self.running = Some(handle),
+            Event::CommandEnded(Ok(status)) => {
+                self.status = Some(status);
+                self.deadline = Instant::now().checked_add(POWER_OFF_LIMIT);
+            }
+            Event::CommandEnded(Err(error)) => {
+                self.failure = Some(error);
+                self.end_monitor();
+            }
+            Event::Signal(Signal::Resized) => self.resize(),
+            Event::Signal(Signal::End(number)) => self.end(number),
+            Event::Left => self.end_monitor(),
+        }
     }
 
     fn run_command(&mut self, client: anyhow::Result<Client>) {
@@ -146,20 +173,32 @@ impl Session {
             let result = client.and_then(|client| {
                 let running = Running::start(&client, &options.spec(&command)?)?;
                 let _ = sender.send(Event::Started(running.handle.clone()));
-                let status = running.wait()?;
+                Ok((client, running.wait()?))
+            });
+            let (client, result) = match result {
+                Ok((client, status)) => (Some(client), Ok(status)),
+                Err(error) => (None, Err(error)),
+            };
+            // Before the machine can end.
+            let _ = sender.send(Event::CommandEnded(result));
+            if let Some(client) = client {
                 // The machine was made for this command. If it ends before it answers, good.
                 let _ = client.power_off(PowerMode::PowerOff);
-                Ok(status)
-            });
-            let _ = sender.send(Event::CommandEnded(result));
+            }
         });
     }
 
-    /// The command did not run to its end: nor does the machine.
-    fn fail(&mut self, error: &anyhow::Error) {
-        output::report(error);
-        self.status = Some(exec::failure_status(error));
-        self.kill();
+    /// Once the machine has ended, so does a command in it. What it said last is still printed.
+    fn await_command(&mut self) {
+        let limit = Duration::from_secs(2);
+        while self.running.is_some() && self.status.is_none() && self.failure.is_none() {
+            match self.events.recv_timeout(limit) {
+                Ok(Event::CommandEnded(Ok(status))) => self.status = Some(status),
+                Ok(Event::CommandEnded(Err(error))) => self.failure = Some(error),
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        }
     }
 
     fn resize(&self) {
@@ -171,27 +210,31 @@ impl Session {
 
     /// A signal: for the command first, then for the machine.
     fn end(&mut self, number: i32) {
-        let first = self.asked_to_end.replace(number).is_none();
-        match &self.running {
-            Some(handle) if first => {
-                let number = u32::try_from(number).unwrap_or_default();
-                if handle.signal_group(number).is_err() {
-                    self.kill();
-                }
-            }
-            _ => self.kill(),
+        let first = self.signal.replace(number).is_none();
+        let passed_on = first
+            && self
+                .running
+                .as_ref()
+                .is_some_and(|handle| handle.signal_group(number.unsigned_abs()).is_ok());
+        if !passed_on {
+            self.end_monitor();
+        } else if matches!(number, SIGTERM | SIGHUP) {
+            // These do not come from somebody who would look and try again.
+            self.deadline = Instant::now().checked_add(COMMAND_LIMIT);
         }
     }
 
-    fn kill(&self) {
-        let pid = i32::try_from(self.monitor).ok().and_then(Pid::from_raw);
-        if let Some(pid) = pid {
-            // One that has ended is reported by the thread that waits for it.
-            let _ = kill_process(pid, SignalNumber::TERM);
+    /// Asks the monitor to end, and ends it if it was asked already.
+    fn end_monitor(&mut self) {
+        if std::mem::replace(&mut self.asked_monitor, true) {
+            self.monitor.kill();
+        } else {
+            self.monitor.terminate();
+            self.deadline = Instant::now().checked_add(MONITOR_LIMIT);
         }
     }
 
-    fn finish(self, ended: Ended) -> anyhow::Result<u8> {
+    fn finish(self, ended: Ended) -> u8 {
         let kept = match self.screen {
             Screen::Shown(thread) => {
                 let _ = thread.join();
@@ -199,28 +242,70 @@ impl Session {
             }
             Screen::Kept(thread) => thread.join().unwrap_or_default(),
         };
-        let orderly = matches!(ended, Ended::Machine(vm_spec::MachineEnd::PowerOff));
-        if let Some(status) = self.status {
-            return Ok(status);
+        let verdict = Facts {
+            ended,
+            has_command: !self.command.is_empty(),
+            status: self.status,
+            failure: self.failure.as_ref(),
+            signal: self.signal,
+            log: &self.folder.log_file(),
         }
-        if let Some(number) = self.asked_to_end {
-            return Ok(signals::exit_status(number));
+        .verdict();
+        if let Some(message) = verdict.message {
+            let answered = self.failure.as_ref().is_some_and(|e| e.is::<CallError>());
+            if self.running.is_none() && !answered && !kept.is_empty() {
+                // What the guest said is all there is to see why.
+                output::note(&verdict::tail(&kept));
+            }
+            output::report(&message);
         }
-        if !self.command.is_empty() {
-            // What the guest said is all there is to see why.
-            let _ = std::io::stderr().write_all(&kept);
-            let log = std::fs::read_to_string(self.folder.log_file()).unwrap_or_default();
-            let _ = std::io::stderr().write_all(log.as_bytes());
-            let described = ended.describe(&self.folder.log_file());
-            bail!("the command did not run to its end. {described}");
-        }
-        if !orderly {
-            let log = std::fs::read_to_string(self.folder.log_file()).unwrap_or_default();
-            let _ = std::io::stderr().write_all(log.as_bytes());
-            output::note(&ended.describe(&self.folder.log_file()));
-        }
-        Ok(ended.exit_status())
+        verdict.status
     }
+}
+
+/// Where the agent calls, if there is a command for it.
+fn listen(args: &Args, spec: &VmSpec) -> anyhow::Result<Option<ReadyListener>> {
+    if args.command.is_empty() {
+        return Ok(None);
+    }
+    let Some(path) = agent_socket(spec) else {
+        bail!(
+            "a command is run by the agent in the guest: give an --initrd that has it \
+             (guest-images/ makes one), or a --vsock device over which it is reached"
+        );
+    };
+    Ok(Some(ReadyListener::bind(&Connector::new(path))?))
+}
+
+/// Connects the machine's console with the terminal, or puts it aside for a command.
+fn connect_console(
+    args: &Args,
+    folder: &MachineFolder,
+    console: UnixStream,
+    sender: &Sender<Event>,
+) -> anyhow::Result<(Screen, Option<RawMode>)> {
+    let sender = sender.clone();
+    if !args.command.is_empty() {
+        return Ok((
+            match args.show_console {
+                // Whether somebody sees it or not, the command goes on.
+                true => Screen::Shown(pump::screen(console, std::io::stderr(), || {})?),
+                false => Screen::Kept(pump::keep(console)?),
+            },
+            None,
+        ));
+    }
+    let mut raw = None;
+    let interactive = terminal::is_interactive();
+    if interactive {
+        output::note(&format!("{}: {}.", folder.name(), Escape::HINT));
+        raw = RawMode::enter()?;
+    }
+    let leave = sender.clone();
+    let left = move || drop(leave.send(Event::Left));
+    pump::keyboard(console.try_clone()?, interactive, left)?;
+    let gone = move || drop(sender.send(Event::Left));
+    Ok((Screen::Shown(pump::screen(console, std::io::stdout(), gone)?), raw))
 }
 
 fn watch_monitor(mut child: Child, sender: Sender<Event>) {
@@ -230,9 +315,20 @@ fn watch_monitor(mut child: Child, sender: Sender<Event>) {
     });
 }
 
-fn watch_agent(listener: ReadyListener, sender: Sender<Event>) {
+fn watch_agent(listener: ReadyListener, limit: Duration, sender: Sender<Event>) {
     thread::spawn(move || {
-        let client = listener.accept(BOOT_LIMIT).context("the agent in the guest did not call");
+        let soon = limit.min(SLOW_BOOT);
+        let mut called = listener.accept(soon);
+        if matches!(called, Err(GreetError::TimedOut(_))) && limit > soon {
+            let _ = sender.send(Event::Slow);
+            called = listener.accept(limit.saturating_sub(soon));
+        }
+        let client = called.with_context(|| {
+            format!(
+                "the agent in the guest did not call within {limit:?}: is it in the --initrd? \
+                 (a slow machine can be given more --boot-timeout)"
+            )
+        });
         let _ = sender.send(Event::Ready(client));
     });
 }
