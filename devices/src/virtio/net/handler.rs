@@ -10,10 +10,14 @@ use vmm_sys_util::epoll::EventSet;
 
 use super::detour::Detour;
 use super::filter::RxFilter;
+#[cfg(feature = "fake-driver")]
+use super::header::{LARGE_FRAME, PLAIN_FRAME};
 use super::metrics::NetMetrics;
 use super::rx::{Receiver, RxMode, Sources};
 use super::tx::Transmitter;
 use crate::net::{NetBackend, Offloads};
+#[cfg(feature = "fake-driver")]
+use crate::rate_limiter::LimiterConfig;
 use crate::rate_limiter::{LimitTimer, SharedLimiter, Wait};
 use crate::virtio::device::StartQueueError;
 use crate::virtio::event_loop::{Context, Handler};
@@ -55,7 +59,7 @@ pub(super) enum Progress {
 }
 
 /// The back of one pair of queues: of index 2n (receive) and 2n + 1 (transmit).
-pub(super) struct PairHandler {
+pub struct PairHandler {
     port: Port,
     mode: RxMode,
     filter: Arc<RxFilter>,
@@ -96,6 +100,22 @@ impl PairHandler {
             enabled: true,
             gone: false,
         })
+    }
+
+    /// A handler without a front, for fuzz targets to drive: `mergeable` and `large` say what
+    /// counts as negotiated for receiving (spread over several buffers; trains of segments).
+    #[cfg(feature = "fake-driver")]
+    pub fn alone(backend: Arc<dyn NetBackend>, mergeable: bool, large: bool) -> io::Result<Self> {
+        let mut handler = Self::new(Port {
+            backend,
+            detour: None,
+            metrics: Arc::default(),
+            rx_limiter: Arc::new(SharedLimiter::new(LimiterConfig::default())),
+            tx_limiter: Arc::new(SharedLimiter::new(LimiterConfig::default())),
+        })?;
+        handler
+            .set_mode(RxMode { mergeable, largest: if large { LARGE_FRAME } else { PLAIN_FRAME } });
+        Ok(handler)
     }
 
     /// A driver begins: what it negotiated, and whether this pair is in use from the start.

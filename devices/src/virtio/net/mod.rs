@@ -27,6 +27,7 @@ pub use config::NetConfig;
 pub use detour::{Detour, MAX_FRAME, PEEK};
 pub use device::{Net, NewNetError};
 pub use filter::{MacAddress, RxFilter};
+pub use handler::PairHandler;
 pub use header::{HeaderFault, NetHeader};
 pub use metrics::NetMetrics;
 
