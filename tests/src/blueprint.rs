@@ -10,8 +10,8 @@ use agent_protocol::client::{Connector, ReadyListener};
 use anyhow::Context;
 use tempfile::TempDir;
 use vm_spec::{
-    BootSpec, Component, EntropySpec, Mib, SerialSpec, StreamSpec, Transport, VmSpec, VsockSpec,
-    VsockUnixSpec,
+    BootSpec, Component, DiskEngine, DiskFileSpec, DiskFormat, DiskSpec, EntropySpec, Mib,
+    SerialSpec, StreamSpec, Transport, VmSpec, VsockSpec, VsockUnixSpec,
 };
 
 use crate::console::Console;
@@ -31,6 +31,7 @@ const CMDLINE: &str = "console=ttyS0 quiet reboot=k panic=-1 i8042.noaux i8042.n
 /// and the agent as its first process.
 #[derive(Debug)]
 pub struct TestVm {
+    kernel: Kernel,
     spec: VmSpec,
     folder: TempDir,
 }
@@ -62,7 +63,7 @@ impl TestVm {
         let stdio = SerialSpec { backend: "terminal".parse()?, rate_limiter: None };
         let vsock = VsockSpec { backend: "vsock-socket".parse()?, slot: None, cid: 3 };
         let socket = VsockUnixSpec { path: folder.path().join("vsock.sock") };
-        Self { spec, folder }
+        Self { kernel, spec, folder }
             .with("com1", Component::Serial(stdio))?
             .with("terminal", Component::Stream(StreamSpec::Stdio {}))?
             .with("vsock", Component::Vsock(vsock))?
@@ -78,6 +79,36 @@ impl TestVm {
     pub fn with(mut self, id: &str, component: Component) -> anyhow::Result<Self> {
         self.spec.components.insert(id.parse()?, component);
         Ok(self)
+    }
+
+    /// Boots without test programs: there is no shell for [`RunningVm::exec`] then.
+    ///
+    /// # Errors
+    ///
+    /// The image was not built.
+    pub fn without_programs(mut self) -> anyhow::Result<Self> {
+        self.spec.boot.initrd = Some(self.kernel.small_initramfs()?);
+        Ok(self)
+    }
+
+    /// Adds a disk over `file` in this machine's folder.
+    ///
+    /// # Errors
+    ///
+    /// The id is none.
+    pub fn with_disk(
+        self,
+        id: &str,
+        file: &str,
+        adjust: impl FnOnce(&mut DiskSpec, &mut DiskFileSpec),
+    ) -> anyhow::Result<Self> {
+        let backend = format!("{id}-file");
+        let mut disk = DiskSpec::new(backend.parse()?);
+        let path = self.folder.path().join(file);
+        let mut data =
+            DiskFileSpec { path, format: DiskFormat::default(), engine: DiskEngine::default() };
+        adjust(&mut disk, &mut data);
+        self.with(id, Component::Disk(disk))?.with(&backend, Component::DiskFile(data))
     }
 
     /// Reaches all devices through `transport`.

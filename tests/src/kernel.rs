@@ -58,6 +58,15 @@ impl Kernel {
         image(&format!("initramfs-{}", self.name()), "initramfs-tools")
     }
 
+    /// An initial file system with the agent and its modules only.
+    ///
+    /// # Errors
+    ///
+    /// The image was not built.
+    pub fn small_initramfs(self) -> anyhow::Result<PathBuf> {
+        image(&format!("initramfs-{}", self.name()), "initramfs")
+    }
+
     /// What `uname -r` says in it.
     ///
     /// # Errors

@@ -24,10 +24,12 @@
 mod blueprint;
 mod console;
 mod kernel;
+mod pattern;
 mod process;
 mod running;
 
 pub use blueprint::TestVm;
 pub use console::Console;
 pub use kernel::{Format, Kernel};
+pub use pattern::{pattern, read_range};
 pub use running::RunningVm;

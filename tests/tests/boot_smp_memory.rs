@@ -1,0 +1,40 @@
+//! Processors and memory, few and many.
+
+use tests::{Kernel, TestVm};
+use vm_spec::Mib;
+
+#[test]
+fn two_processors_are_online_and_both_take_interrupts() -> anyhow::Result<()> {
+    let vm = TestVm::new(Kernel::Bulkhead612)?.cpus(2).boot()?;
+    assert_eq!(vm.exec("nproc")?, "2");
+    let on_each = "for cpu in 0 1; do taskset $((1 << cpu)) sh -c 'echo $(cut -d\" \" -f39 \
+                   /proc/self/stat)'; done";
+    assert_eq!(vm.exec(on_each)?, "0\n1");
+    Ok(())
+}
+
+#[test]
+fn eight_processors_are_online() -> anyhow::Result<()> {
+    let vm = TestVm::new(Kernel::Bulkhead612)?.cpus(8).memory(Mib(512)).boot()?;
+    assert_eq!(vm.exec("nproc")?, "8");
+    assert_eq!(vm.exec("cat /sys/devices/system/cpu/online")?, "0-7");
+    Ok(())
+}
+
+#[test]
+fn six_gib_are_usable_on_both_sides_of_the_gap_below_4_gib() -> anyhow::Result<()> {
+    let vm = TestVm::new(Kernel::Bulkhead612)?.memory(Mib(6144)).boot()?;
+    let total: u64 = vm.exec("awk '/^MemTotal/ { print $2 }' /proc/meminfo")?.parse()?;
+    assert!((5 << 20..6 << 20).contains(&total), "MemTotal is {total} KiB");
+    let above = vm.exec("grep -c '^1[0-9a-f]*-.*System RAM' /proc/iomem")?;
+    assert_eq!(above, "1", "there is one range of memory from 4 GiB on");
+    Ok(())
+}
+
+#[test]
+fn sixty_four_mib_are_enough_for_our_kernel() -> anyhow::Result<()> {
+    let vm = TestVm::new(Kernel::Bulkhead612)?.without_programs()?.memory(Mib(64)).boot()?;
+    let metrics = vm.agent().metrics()?;
+    assert!(metrics.memory.is_some_and(|memory| memory.total < 64 << 20));
+    Ok(())
+}
