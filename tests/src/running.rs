@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::thread;
 use std::time::Duration;
 
 use agent_protocol::client::{Client as Agent, Connector, ExecSpec};
@@ -18,8 +17,8 @@ use crate::process::Monitor;
 /// How long a single request may take.
 const API_LIMIT: Duration = Duration::from_secs(30);
 
-/// A machine whose agent serves. It is killed with this value; a test that panics has its console
-/// and log printed.
+/// A machine whose agent serves. It is killed with this value, and its console and log are
+/// printed.
 #[derive(Debug)]
 pub struct RunningVm {
     monitor: Monitor,
@@ -142,10 +141,14 @@ impl RunningVm {
 
 impl Drop for RunningVm {
     fn drop(&mut self) {
-        if thread::panicking() {
-            #[expect(clippy::print_stderr, reason = "nextest shows it with the failed test")]
-            {
-                eprintln!("{}", self.account());
+        // A test that fails by an error does not panic, so it is all printed each time. It is
+        // seen where the test failed.
+        let ended = self.monitor.wait(Duration::ZERO);
+        #[expect(clippy::print_stderr, reason = "the harness keeps it for failed tests")]
+        {
+            eprintln!("{}", self.account());
+            if let Ok(status) = ended {
+                eprintln!("the monitor had ended with {status}");
             }
         }
     }
