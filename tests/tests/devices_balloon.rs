@@ -27,7 +27,7 @@ fn inflated_balloon_gives_the_host_its_memory_back_until_deflated() -> anyhow::R
     let vm =
         TestVm::new(Kernel::Bulkhead612)?.with("balloon", Component::Balloon(balloon))?.boot()?;
     // Free memory that the host still holds.
-    vm.exec("head -c 90M /dev/zero >/tmp/filler && rm /tmp/filler")?;
+    vm.exec("head -c 90m /dev/zero >/tmp/filler && rm /tmp/filler")?;
     let full = vm.resident_kib()?;
 
     vm.api().patch_balloon(&BalloonUpdate { amount_mib: 128 })?;
@@ -39,6 +39,6 @@ fn inflated_balloon_gives_the_host_its_memory_back_until_deflated() -> anyhow::R
 
     vm.api().patch_balloon(&BalloonUpdate { amount_mib: 0 })?;
     wait_for_balloon(&vm, 0)?;
-    vm.exec("head -c 90M /dev/zero >/tmp/filler && rm /tmp/filler")?;
+    vm.exec("head -c 90m /dev/zero >/tmp/filler && rm /tmp/filler")?;
     Ok(())
 }

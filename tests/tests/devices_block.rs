@@ -62,9 +62,9 @@ fn discard_frees_the_files_blocks_and_a_file_system_stays_whole() -> anyhow::Res
     let freed = before - file.metadata()?.blocks() * 512;
     assert_eq!(freed, 16 * MIB);
 
-    vm.exec("mke2fs -q -F -t ext4 /dev/vda && mount -t ext4 /dev/vda /mnt")?;
-    let sum = vm.exec("head -c 4M /dev/urandom >/mnt/file && sha256sum </mnt/file")?;
-    vm.exec("umount /mnt && e2fsck -f -n /dev/vda && mount -t ext4 /dev/vda /mnt")?;
+    vm.exec("/usr/bin/mke2fs -q -F -t ext4 /dev/vda && mount -t ext4 /dev/vda /mnt")?;
+    let sum = vm.exec("head -c 4m /dev/urandom >/mnt/file && sha256sum </mnt/file")?;
+    vm.exec("umount /mnt && /usr/bin/e2fsck -f -n /dev/vda && mount -t ext4 /dev/vda /mnt")?;
     assert_eq!(vm.exec("sha256sum </mnt/file")?, sum);
     Ok(())
 }
