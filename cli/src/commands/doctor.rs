@@ -1,6 +1,6 @@
 //! `bulkhead doctor`: what this host can run, and what to do where it cannot.
 
-mod kvm;
+pub(crate) mod kvm;
 mod system;
 
 use std::io::IsTerminal;

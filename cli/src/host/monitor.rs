@@ -132,8 +132,10 @@ impl Ended {
                 self.what()
             }
             _ => match reason(&log) {
-                Some(reason) => format!("{}: {reason}", self.what()),
-                None => self.what(),
+                Some(reason) if !self.what().eq_ignore_ascii_case(reason) => {
+                    format!("{}: {reason}", self.what())
+                }
+                _ => self.what(),
             },
         }
     }

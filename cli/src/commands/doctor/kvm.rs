@@ -30,6 +30,11 @@ pub(super) fn check() -> Vec<Finding> {
     }
 }
 
+/// Whether guest kernels are emulated: most do not boot then, or take minutes.
+pub(crate) fn emulates() -> bool {
+    Path::new("/sys/module/kvm_pvm").exists()
+}
+
 fn has_flag(cpuinfo: &str, flag: &str) -> bool {
     let flags = cpuinfo.lines().find(|l| l.starts_with("flags")).unwrap_or_default();
     flags.split_whitespace().any(|f| f == flag)

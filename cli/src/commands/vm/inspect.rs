@@ -108,8 +108,8 @@ fn describe(component: &Component) -> anyhow::Result<String> {
     let Value::Object(fields) = serde_json::to_value(component)? else {
         return Ok(String::new());
     };
-    let mut text = fields.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
-    for (key, value) in fields.iter().filter(|(key, _)| *key != "kind") {
+    let mut text = fields.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
+    for (key, value) in fields.iter().filter(|(key, _)| *key != "type") {
         match value {
             Value::Null | Value::Bool(false) => {}
             Value::Bool(true) => text.push_str(&format!(" {key}")),

@@ -6,11 +6,14 @@ mod verdict;
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use vm_spec::VmSpec;
 
 use crate::host::exec::ExecOptions;
 use crate::host::machines::{self, MachineFolder};
@@ -44,13 +47,16 @@ pub(crate) struct Args {
     /// Leave the machine running in the background and print its name
     #[arg(short, long, conflicts_with = "command")]
     detach: bool,
+    /// With --detach: wait until the agent in the guest takes commands
+    #[arg(long, requires = "detach")]
+    wait: bool,
     /// Show the console while a command runs, on standard error
     #[arg(long, requires = "command")]
     show_console: bool,
     #[command(flatten)]
     exec: ExecOptions,
-    /// Seconds that the guest may take to boot before its command is given up
-    #[arg(long, value_name = "SECONDS", requires = "command", default_value_t = 120)]
+    /// Seconds that the guest may take until its agent calls, where something waits for it
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     boot_timeout: u32,
     /// Do not confine the monitor's system calls (for debugging)
     #[arg(long)]
@@ -89,17 +95,23 @@ fn run_in(args: &Args, folder: &MachineFolder) -> anyhow::Result<Outcome> {
     fs::write(folder.spec_file(), document).context("failed to write the machine's document")?;
     let arguments = if args.no_seccomp { vec!["--no-seccomp".to_owned()] } else { Vec::new() };
     if args.detach {
-        return detach(folder, arguments);
+        return detach(args, folder, &spec, arguments);
     }
     let outcome = session::Session::start(args, folder, &spec, arguments)?.run()?;
     Ok(Outcome::Status(outcome))
 }
 
-/// Starts the monitor and waits until it says that the guest runs, or ends.
-fn detach(folder: &MachineFolder, mut arguments: Vec<String>) -> anyhow::Result<Outcome> {
+/// Starts the monitor and waits until it says that the guest runs, or the agent in it calls.
+fn detach(
+    args: &Args,
+    folder: &MachineFolder,
+    spec: &VmSpec,
+    mut arguments: Vec<String>,
+) -> anyhow::Result<Outcome> {
+    let agent = if args.wait { Some(session::listen(spec)?) } else { None };
     let (sender, events) = mpsc::channel();
     signals::forward(sender.clone())?;
-    let path = folder.api_socket().with_file_name("ready.sock");
+    let path = ready_socket(folder);
     let ready = UnixDatagram::bind(&path)
         .with_context(|| format!("failed to make the socket {}", path.display()))?;
     arguments.extend(["--notify-socket".to_owned(), path.display().to_string()]);
@@ -107,16 +119,28 @@ fn detach(folder: &MachineFolder, mut arguments: Vec<String>) -> anyhow::Result<
     let mut child = launch.spawn()?;
     let monitor = Process::open(child.id()).context("failed to watch the monitor")?;
     let ready_sender = sender.clone();
+    let limit = Duration::from_secs(args.boot_timeout.into());
     thread::spawn(move || {
         let mut message = [0; 256];
-        if ready.recv(&mut message).is_ok() {
-            let _ = ready_sender.send(Event::Ready);
-        }
+        let ready = match (agent, ready.recv(&mut message)) {
+            (_, Err(e)) => Err(e.into()),
+            (None, Ok(_)) => Ok(()),
+            (Some(agent), Ok(_)) => session::await_agent(&agent, limit, || {}).map(drop),
+        };
+        let _ = ready_sender.send(Event::Ready(ready));
     });
     thread::spawn(move || {
         let _ = sender.send(Event::Ended(child.wait().map_or(Ended::Failed(1), Ended::from)));
     });
-    let mut signal = None;
+    wait_for_readiness(folder, &events, &monitor)
+}
+
+fn wait_for_readiness(
+    folder: &MachineFolder,
+    events: &Receiver<Event>,
+    monitor: &Process,
+) -> anyhow::Result<Outcome> {
+    let (mut signal, mut failure) = (None, None);
     loop {
         match events.recv()? {
             Event::Signal(Signal::Resized) => {}
@@ -125,14 +149,19 @@ fn detach(folder: &MachineFolder, mut arguments: Vec<String>) -> anyhow::Result<
                 signal = Some(number);
                 monitor.kill();
             }
-            Event::Ready => {
+            Event::Ready(Ok(())) => {
                 // Nobody sends to it any more.
-                let _ = fs::remove_file(path);
+                let _ = fs::remove_file(ready_socket(folder));
                 return Ok(Outcome::Detached);
             }
-            Event::Ended(ended) => match signal {
-                Some(number) => return Ok(Outcome::Status(signals::exit_status(number))),
-                None => {
+            Event::Ready(Err(error)) => {
+                failure = Some(error);
+                monitor.terminate();
+            }
+            Event::Ended(ended) => match (signal, failure) {
+                (Some(number), _) => return Ok(Outcome::Status(signals::exit_status(number))),
+                (None, Some(failure)) => return Err(failure),
+                (None, None) => {
                     output::report(&anyhow!(ended.describe(&folder.log_file())));
                     // Even a machine that has powered off by now is not in the background.
                     return Ok(Outcome::Status(ended.exit_status().max(1)));
@@ -142,10 +171,15 @@ fn detach(folder: &MachineFolder, mut arguments: Vec<String>) -> anyhow::Result<
     }
 }
 
+/// Where the monitor says that the guest runs.
+fn ready_socket(folder: &MachineFolder) -> PathBuf {
+    folder.api_socket().with_file_name("ready.sock")
+}
+
 /// What can happen while a machine goes to the background.
 enum Event {
     Signal(Signal),
-    Ready,
+    Ready(anyhow::Result<()>),
     Ended(Ended),
 }
 

@@ -15,6 +15,7 @@ use vm_spec::VmSpec;
 
 use super::Args;
 use super::verdict::{self, Facts};
+use crate::commands::doctor::kvm;
 use crate::host::exec::{ExecOptions, Running, agent_socket};
 use crate::host::machines::MachineFolder;
 use crate::host::monitor::{Console, Ended, Launch};
@@ -89,7 +90,7 @@ impl Session {
     ) -> anyhow::Result<Self> {
         let (sender, events) = mpsc::channel();
         signals::forward(sender.clone())?;
-        let listener = listen(args, spec)?;
+        let listener = if args.command.is_empty() { None } else { Some(listen(spec)?) };
         let (ours, theirs) = UnixStream::pair()?;
         let console = Console::Attached(theirs);
         let child = Launch { folder, console, ends_with_us: true, arguments }.spawn()?;
@@ -147,9 +148,16 @@ impl Session {
     fn handle(&mut self, event: Event) {
         match event {
             Event::MonitorEnded(_) => {}
-            Event::Slow => output::note(
-                "bulkhead: still waiting for the agent in the guest (--show-console shows why)",
-            ),
+            Event::Slow => {
+                output::note(
+                    "bulkhead: still waiting for the agent in the guest (--show-console shows why)",
+                );
+                if kvm::emulates() {
+                    output::note(
+                        "bulkhead: this KVM does not run stock kernels; see: bulkhead doctor",
+                    );
+                }
+            }
             Event::Ready(client) => self.run_command(client),
             Event::Started(handle) => self.running = Some(handle),
             Event::CommandEnded(Ok(status)) => {
@@ -263,18 +271,15 @@ impl Session {
     }
 }
 
-/// Where the agent calls, if there is a command for it.
-fn listen(args: &Args, spec: &VmSpec) -> anyhow::Result<Option<ReadyListener>> {
-    if args.command.is_empty() {
-        return Ok(None);
-    }
+/// Where the agent calls.
+pub(super) fn listen(spec: &VmSpec) -> anyhow::Result<ReadyListener> {
     let Some(path) = agent_socket(spec) else {
         bail!(
             "a command is run by the agent in the guest: give an --initrd that has it \
              (guest-images/ makes one), or a --vsock device over which it is reached"
         );
     };
-    Ok(Some(ReadyListener::bind(&Connector::new(path))?))
+    Ok(ReadyListener::bind(&Connector::new(path))?)
 }
 
 /// Connects the machine's console with the terminal, or puts it aside for a command.
@@ -317,18 +322,27 @@ fn watch_monitor(mut child: Child, sender: Sender<Event>) {
 
 fn watch_agent(listener: ReadyListener, limit: Duration, sender: Sender<Event>) {
     thread::spawn(move || {
-        let soon = limit.min(SLOW_BOOT);
-        let mut called = listener.accept(soon);
-        if matches!(called, Err(GreetError::TimedOut(_))) && limit > soon {
-            let _ = sender.send(Event::Slow);
-            called = listener.accept(limit.saturating_sub(soon));
-        }
-        let client = called.with_context(|| {
-            format!(
-                "the agent in the guest did not call within {limit:?}: is it in the --initrd? \
-                 (a slow machine can be given more --boot-timeout)"
-            )
-        });
+        let client = await_agent(&listener, limit, || drop(sender.send(Event::Slow)));
         let _ = sender.send(Event::Ready(client));
     });
+}
+
+/// Waits for the agent's call; `slow` is called when that takes long.
+pub(super) fn await_agent(
+    listener: &ReadyListener,
+    limit: Duration,
+    slow: impl FnOnce(),
+) -> anyhow::Result<Client> {
+    let soon = limit.min(SLOW_BOOT);
+    let mut called = listener.accept(soon);
+    if matches!(called, Err(GreetError::TimedOut(_))) && limit > soon {
+        slow();
+        called = listener.accept(limit.saturating_sub(soon));
+    }
+    called.with_context(|| {
+        format!(
+            "the agent in the guest did not call within {limit:?}: is it in the --initrd? (a slow \
+             machine can be given more --boot-timeout)"
+        )
+    })
 }
