@@ -22,17 +22,14 @@ pub struct CreateVmError {
     pub source: kvm_ioctls::Error,
 }
 
-/// A VM of KVM with its interrupt controllers, without memory and vCPUs.
+/// A VM of KVM, without memory and vCPUs.
 #[derive(Clone, Debug)]
 pub struct Vm {
     fd: Arc<VmFd>,
 }
 
 impl Vm {
-    /// Makes a VM with LAPICs, IOAPIC and PICs in the kernel.
-    ///
-    /// There is no PIT: with reduced-hardware ACPI Linux never looks for one, and takes the
-    /// frequencies of TSC and LAPIC timer from CPUID and kvm-clock.
+    /// Makes a VM. Its interrupt controllers are a step of their own.
     ///
     /// # Errors
     /// [`CreateVmError`] names the step that KVM refused.
@@ -53,7 +50,19 @@ impl Vm {
             let address = usize::try_from(KVM_TSS).unwrap_or_default();
             fd.set_tss_address(address).map_err(step("set the address of KVM's TSS"))?;
         }
-        fd.create_irq_chip().map_err(step("create the interrupt controllers"))?;
+        Ok(Self { fd: Arc::new(fd) })
+    }
+
+    /// Adds LAPICs, IOAPIC and PICs in the kernel: after guest memory, before vCPUs.
+    ///
+    /// There is no PIT: with reduced-hardware ACPI Linux never looks for one, and takes the
+    /// frequencies of TSC and LAPIC timer from CPUID and kvm-clock.
+    ///
+    /// # Errors
+    /// [`CreateVmError`] names the step that KVM refused.
+    pub fn add_interrupt_controllers(&self, kvm: &Kvm) -> Result<(), CreateVmError> {
+        let step = |step| move |source| CreateVmError { step, source };
+        self.fd.create_irq_chip().map_err(step("create the interrupt controllers"))?;
         if kvm.has(Capability::X2apicApi) {
             let flags = KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK;
             let mut cap = kvm_enable_cap {
@@ -61,9 +70,9 @@ impl Vm {
                 ..kvm_enable_cap::default()
             };
             cap.args[0] = u64::from(flags);
-            fd.enable_cap(&cap).map_err(step("enable 32-bit APIC ids"))?;
+            self.fd.enable_cap(&cap).map_err(step("enable 32-bit APIC ids"))?;
         }
-        Ok(Self { fd: Arc::new(fd) })
+        Ok(())
     }
 
     /// The raw descriptor.

@@ -19,6 +19,7 @@ use crate::boot::{BootError, BootFiles};
 use crate::kvm::doorbell::KvmDoorbells;
 use crate::kvm::interrupt::{KvmIrqLine, KvmMsiSource};
 use crate::kvm::{CreateVmError, Kvm, Vm};
+use crate::memory::slots::{self, SlotError};
 use crate::memory::{AddressSpace, AllocateError, Backing, LayoutError, Pages, allocate, populate};
 use crate::vcpu::run::Buses;
 use crate::vcpu::thread::StartError;
@@ -38,6 +39,9 @@ pub enum BuildError {
     /// The host gives no memory.
     #[error(transparent)]
     Allocate(#[from] AllocateError),
+    /// KVM does not take it.
+    #[error(transparent)]
+    Slot(#[from] SlotError),
     /// CPUID cannot be composed.
     #[error(transparent)]
     Cpuid(#[from] CpuidError),
@@ -96,8 +100,10 @@ impl Foundation {
         if params.memory.prefault {
             populate(&ram)?;
         }
+        slots::register(vm.ioctls(), &ram, params.memory.dirty_tracking)?;
         phases.reach(Phase::MemoryReady);
-        let setup = vcpu_setup(&vm, params, &supported, &ram);
+        vm.add_interrupt_controllers(kvm)?;
+        let setup = vcpu_setup(&vm, params, &supported);
         let (sender, messages) = channel();
         let (vcpus, buses) = spawn_vcpus(params.cpu.count, &setup, &phases, &sender)?;
         Ok(Self {
@@ -184,25 +190,18 @@ impl Foundation {
             self.vcpus,
             board.devices,
             buses,
-            self.memory,
+            (self.vm, self.memory),
             self.phases,
             (self.sender, self.messages),
         ))
     }
 }
 
-fn vcpu_setup(
-    vm: &Vm,
-    params: &MachineParams<'_>,
-    supported: &Supported,
-    memory: &GuestRam,
-) -> VcpuSetup {
+fn vcpu_setup(vm: &Vm, params: &MachineParams<'_>, supported: &Supported) -> VcpuSetup {
     let cpu = params.cpu;
     let topology = Topology { vcpus: cpu.count, threads_per_core: cpu.threads_per_core };
     VcpuSetup {
         vm: vm.clone(),
-        memory: memory.clone(),
-        log_dirty: params.memory.dirty_tracking,
         cpuid: Arc::new(Cpuid::new(supported, topology, &cpu.template.cpuid)),
         msrs: Arc::from(cpu.template.msrs.as_slice()),
         confine: Arc::clone(&params.confine_vcpu),

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 /// Points on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// KVM made the VM and its interrupt controllers.
+    /// KVM made the VM.
     VmCreated,
-    /// Guest memory is mapped.
+    /// Guest memory is mapped and known to KVM.
     MemoryReady,
     /// The board with its devices is complete.
     BoardReady,
     /// Kernel, initial RAM disk and parameters are in guest memory.
     KernelLoaded,
-    /// All vCPUs are made, and KVM knows guest memory.
+    /// All vCPUs are made.
     VcpusReady,
     /// The guest was entered for the first time.
     Entered,

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use devices::legacy::GuestRequest;
 use devices::memory::Memory;
 use log::warn;
+use vm_memory::GuestAddressSpace;
 use vm_spec::MachineEnd;
 
 use super::board::Devices;
@@ -14,6 +15,8 @@ use super::control::Control;
 use super::ended::Ended;
 use super::phases::Phases;
 use super::requests::Message;
+use crate::kvm::Vm;
+use crate::memory::slots;
 use crate::vcpu::run::Buses;
 use crate::vcpu::{Exits, VcpuHandle};
 
@@ -40,6 +43,7 @@ pub struct Machine {
     vcpus: Vec<VcpuHandle>,
     devices: Box<dyn Devices>,
     buses: Buses,
+    vm: Vm,
     memory: Memory,
     phases: Arc<Phases>,
     messages: Receiver<Message>,
@@ -55,7 +59,7 @@ impl Machine {
         vcpus: Vec<VcpuHandle>,
         devices: Box<dyn Devices>,
         buses: Buses,
-        memory: Memory,
+        (vm, memory): (Vm, Memory),
         phases: Arc<Phases>,
         (sender, messages): (Sender<Message>, Receiver<Message>),
     ) -> Self {
@@ -63,6 +67,7 @@ impl Machine {
             vcpus,
             devices,
             buses,
+            vm,
             memory,
             phases,
             messages,
@@ -134,10 +139,11 @@ impl Machine {
         self.ended.get_or_insert(Ended::plain(end));
     }
 
-    /// Stops all vCPUs and waits for their threads.
+    /// Stops all vCPUs, waits for their threads and takes memory from KVM.
     fn halt(&mut self) {
         self.vcpus.iter().for_each(VcpuHandle::request_stop);
         self.vcpus.clear();
+        slots::unregister(self.vm.ioctls(), &self.memory.memory());
     }
 
     /// Whether the guest runs.

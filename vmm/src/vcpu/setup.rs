@@ -3,13 +3,11 @@
 use std::io;
 use std::sync::Arc;
 
-use devices::memory::GuestRam;
 use kvm_ioctls::VcpuFd;
 use vm_spec::MsrModifier;
 
 use super::kick::ImmediateExit;
 use crate::kvm::Vm;
-use crate::memory::slots::{self, SlotError};
 use crate::x86_64::cpuid::{Cpuid, CpuidError, Frequencies};
 use crate::x86_64::lapic;
 use crate::x86_64::msrs::{self, MsrsError};
@@ -17,9 +15,6 @@ use crate::x86_64::msrs::{self, MsrsError};
 /// Why a vCPU could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// Guest memory.
-    #[error(transparent)]
-    Memory(#[from] SlotError),
     /// KVM makes no more vCPUs.
     #[error("Failed to create vCPU {index}")]
     Create {
@@ -81,11 +76,6 @@ pub enum SetupError {
 pub struct VcpuSetup {
     /// The VM.
     pub vm: Vm,
-    /// Guest memory. The boot processor's thread makes it known to KVM: that waits for a grace
-    /// period, in which the board can be built.
-    pub memory: GuestRam,
-    /// Whether KVM notes which pages the guest writes.
-    pub log_dirty: bool,
     /// CPUID, but for the APIC id.
     pub cpuid: Arc<Cpuid>,
     /// Changes of model-specific registers.
@@ -97,9 +87,6 @@ pub struct VcpuSetup {
 impl VcpuSetup {
     /// Makes vCPU `index`, whose APIC id that is too.
     pub(super) fn create(&self, index: u8) -> Result<(VcpuFd, ImmediateExit), SetupError> {
-        if index == 0 {
-            slots::register(self.vm.ioctls(), &self.memory, self.log_dirty)?;
-        }
         let fd = self
             .vm
             .ioctls()
