@@ -50,7 +50,7 @@ pub(crate) struct Args {
     /// Most bytes of a request's body
     #[arg(long, value_name = "BYTES", default_value_t = 51200)]
     pub(crate) http_api_max_payload_size: usize,
-    /// Log to this file or named pipe instead of standard output
+    /// Log to this file or named pipe instead of standard error
     #[arg(long, value_name = "PATH")]
     pub(crate) log_path: Option<String>,
     /// What to log: Off, Error, Warn, Info, Debug, Trace

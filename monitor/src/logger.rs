@@ -1,4 +1,4 @@
-//! The log: lines in Firecracker's form, to standard output, a file or a named pipe.
+//! The log: lines in Firecracker's form, to standard error, a file or a named pipe.
 //!
 //! A reader of the pipe that does not keep up loses lines; the machine never waits for it.
 

@@ -32,4 +32,5 @@ pub use blueprint::TestVm;
 pub use console::Console;
 pub use kernel::{Format, Kernel};
 pub use pattern::{pattern, read_range};
+pub use process::program;
 pub use running::RunningVm;

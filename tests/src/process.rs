@@ -23,7 +23,7 @@ pub(crate) struct Monitor {
 impl Monitor {
     /// Starts the monitor on `folder/spec.json`; `serial` becomes its input and output.
     pub(crate) fn spawn(folder: &Path, serial: UnixStream) -> anyhow::Result<Self> {
-        let program = program()?;
+        let program = monitor()?;
         let output = OwnedFd::from(serial.try_clone()?);
         let child = Command::new(&program)
             .arg("--spec")
@@ -67,15 +67,21 @@ impl Drop for Monitor {
     }
 }
 
-/// `BULKHEAD_VMM`, else what cargo has built beside this test.
-fn program() -> anyhow::Result<PathBuf> {
-    if let Some(path) = env::var_os("BULKHEAD_VMM") {
-        return Ok(path.into());
-    }
+/// The monitor: `BULKHEAD_VMM`, else what cargo has built beside this test.
+fn monitor() -> anyhow::Result<PathBuf> {
+    env::var_os("BULKHEAD_VMM").map_or_else(|| program("bulkhead-vmm"), |path| Ok(path.into()))
+}
+
+/// The program `name` that cargo has built beside this test.
+///
+/// # Errors
+///
+/// When it was not built.
+pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     // target/debug/deps/boot_ends-0123456789abcdef
     let me = env::current_exe()?;
     let built = me.ancestors().nth(2).context("this test is in no target folder")?;
-    let program = built.join("bulkhead-vmm");
-    ensure!(program.exists(), "{} is missing: cargo build -p bulkhead-vmm", program.display());
+    let program = built.join(name);
+    ensure!(program.exists(), "{} is missing: cargo build -p {name}", program.display());
     Ok(program)
 }

@@ -18,7 +18,7 @@ pub enum Phase {
     VcpusReady,
     /// The guest was entered for the first time.
     Entered,
-    /// The guest said that its user space runs.
+    /// The guest said that its user space runs: only a machine with a boot timer hears of it.
     Booted,
 }
 

@@ -1,0 +1,80 @@
+//! The command line as a person uses it, with real guests.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use anyhow::Context;
+use tests::{Format, Kernel};
+
+/// The `bulkhead` program with a runtime folder of its own.
+struct Cli {
+    program: PathBuf,
+    runtime: tempfile::TempDir,
+}
+
+impl Cli {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self { program: tests::program("bulkhead")?, runtime: tempfile::tempdir()? })
+    }
+
+    fn run(&self, arguments: &[&str]) -> anyhow::Result<Output> {
+        let mut command = Command::new(&self.program);
+        command.env("XDG_RUNTIME_DIR", self.runtime.path()).args(arguments);
+        command.output().with_context(|| format!("run {}", self.program.display()))
+    }
+
+    /// Standard output of a command that must succeed.
+    fn text(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = self.run(arguments)?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(output.status.success(), "{arguments:?}: {}\n{errors}", output.status);
+        Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
+    }
+}
+
+fn guest() -> anyhow::Result<[String; 2]> {
+    let kernel = Kernel::Bulkhead612;
+    let text = |path: PathBuf| path.display().to_string();
+    Ok([text(kernel.file(Format::Vmlinux)?), text(kernel.initramfs()?)])
+}
+
+#[test]
+fn command_in_a_fresh_machine_gives_its_output_and_status() -> anyhow::Result<()> {
+    let (cli, [kernel, initrd]) = (Cli::new()?, guest()?);
+    let script = "echo out; echo err >&2; exit 7";
+    let run = ["vm", "run", "--kernel", &kernel, "--initrd", &initrd, "--", "sh", "-c", script];
+    let output = cli.run(&run)?;
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "out\n");
+    // A slow boot is remarked upon before.
+    assert!(output.stderr.ends_with(b"err\n"), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(7));
+    assert_eq!(cli.text(&["vm", "ls", "--quiet"])?, "", "nothing is left behind");
+    Ok(())
+}
+
+#[test]
+fn detached_machine_is_looked_after_until_it_is_stopped() -> anyhow::Result<()> {
+    let (cli, [kernel, initrd]) = (Cli::new()?, guest()?);
+    let run = ["vm", "run", "--kernel", &kernel, "--initrd", &initrd];
+    let detach = ["--name", "web", "--detach", "--wait"];
+    assert_eq!(cli.text(&[&run[..], &detach[..]].concat())?, "web");
+    assert_eq!(cli.text(&["vm", "exec", "web", "uname", "-s"])?, "Linux");
+    let failing = cli.run(&["vm", "exec", "web", "sh", "-c", "exit 3"])?;
+    assert_eq!(failing.status.code(), Some(3));
+
+    let state = || -> anyhow::Result<serde_json::Value> {
+        let list: serde_json::Value =
+            serde_json::from_str(&cli.text(&["vm", "ls", "--format", "json"])?)?;
+        Ok(list[0]["state"].clone())
+    };
+    cli.text(&["vm", "pause", "web"])?;
+    assert_eq!(state()?, "Paused");
+    cli.text(&["vm", "resume", "web"])?;
+    assert_eq!(state()?, "Running");
+    let taken = cli.run(&[&run[..], &detach[..]].concat())?;
+    assert!(String::from_utf8_lossy(&taken.stderr).contains("a machine called web is running"));
+
+    cli.text(&["vm", "stop", "web", "--timeout", "60"])?;
+    assert_eq!(cli.text(&["vm", "ls", "--quiet"])?, "");
+    Ok(())
+}
