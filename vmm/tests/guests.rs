@@ -4,7 +4,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use support::{Entry, RESET, kernel, machine, run, wait};
+use support::{Entry, RESET, foundation, kernel, machine, run, wait};
 use vm_spec::MachineEnd;
 use vmm::machine::{Phase, State};
 use vmm::vcpu::VcpuEnd;
@@ -184,6 +184,17 @@ fn a_machine_that_never_ran_can_be_dropped() {
     let (machine, probe) = machine(kernel(RESET, Entry::Pvh), 4);
     drop(machine);
     assert_eq!(probe.written().len(), 0);
+}
+
+#[test]
+fn a_foundation_that_no_board_was_built_on_can_be_dropped() {
+    let (done, dropped) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        drop(foundation(2));
+        done.send(()).unwrap();
+    });
+    // Its vCPUs wait for the board's buses; without them they end.
+    dropped.recv_timeout(Duration::from_secs(20)).unwrap();
 }
 
 #[test]

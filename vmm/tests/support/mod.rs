@@ -87,8 +87,8 @@ pub fn kernel(code: &[u8], entry: Entry) -> Image {
     Image::new(file, Path::new("test-kernel")).unwrap()
 }
 
-/// Builds a machine around `kernel`.
-pub fn machine(kernel: Image, vcpus: u8) -> (Machine, Arc<Probe>) {
+/// What a machine with 32 MiB stands on.
+pub fn foundation(vcpus: u8) -> Foundation {
     let kvm = Kvm::open().unwrap();
     let cpu = CpuSpec { count: vcpus, ..CpuSpec::default() };
     let memory = MemorySpec { size: Mib(32), ..MemorySpec::default() };
@@ -98,7 +98,12 @@ pub fn machine(kernel: Image, vcpus: u8) -> (Machine, Arc<Probe>) {
         started: Instant::now(),
         confine_vcpu: Arc::new(|| {}),
     };
-    let foundation = Foundation::lay(&kvm, &params).unwrap();
+    Foundation::lay(&kvm, &params).unwrap()
+}
+
+/// Builds a machine around `kernel`.
+pub fn machine(kernel: Image, vcpus: u8) -> (Machine, Arc<Probe>) {
+    let foundation = foundation(vcpus);
     let probe = Arc::new(Probe::default());
     let keyboard = I8042::new(foundation.irq_line(Gsi(1)).unwrap(), foundation.guest_requests());
     let mut ports = Bus::new();
