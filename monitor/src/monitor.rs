@@ -22,6 +22,8 @@ use crate::terminal::RawMode;
 
 /// The handles of a machine that was started.
 pub(crate) struct Running {
+    /// Whether a console is on this process's own terminal.
+    pub(crate) uses_terminal: bool,
     pub(crate) devices: Arc<DeviceSet>,
     pub(crate) phases: Arc<Phases>,
     pub(crate) exits: Vec<Arc<Exits>>,

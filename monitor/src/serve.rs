@@ -21,6 +21,7 @@ use crate::confinement::Confinement;
 use crate::flush::Ticker;
 use crate::logger;
 use crate::monitor::Monitor;
+use crate::terminal::RawMode;
 
 /// How long clients may take for their last answers.
 const GRACE: Duration = Duration::from_millis(100);
@@ -208,6 +209,13 @@ fn run_machine(desk: &Arc<Desk>, machine: Machine) -> Ended {
     let _ = desk.control.set(machine.control());
     {
         let mut monitor = desk.monitor();
+        if monitor.running.as_ref().is_some_and(|running| running.uses_terminal) {
+            // Only now: from here on every signal ends the machine in good order.
+            match RawMode::enter() {
+                Ok(terminal) => monitor.terminal = terminal,
+                Err(e) => log::error!("Failed to put the terminal into raw mode: {e}"),
+            }
+        }
         if monitor.files.metrics.is_some() {
             let (control, at_desk) = (machine.control(), Arc::clone(desk));
             let flush = move || {

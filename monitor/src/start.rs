@@ -17,7 +17,6 @@ use vmm::machine::{Foundation, MachineParams};
 use crate::monitor::{Monitor, Running};
 use crate::notify;
 use crate::operate::chain;
-use crate::terminal::RawMode;
 
 fn fault(error: impl std::error::Error) -> VmFault {
     VmFault::Start(chain(&error))
@@ -46,11 +45,12 @@ impl Monitor {
         let params = BoardParams { opened, loops, started: self.started, detour };
         let (board, devices) = assemble(spec, &foundation, params).map_err(fault)?;
         let mut machine = foundation.complete(board, &files).map_err(fault)?;
-        if uses_terminal(spec) {
-            self.terminal = RawMode::enter().map_err(fault)?;
-        }
-        self.running =
-            Some(Running { devices, phases: Arc::clone(machine.phases()), exits: machine.exits() });
+        self.running = Some(Running {
+            uses_terminal: uses_terminal(spec),
+            devices,
+            phases: Arc::clone(machine.phases()),
+            exits: machine.exits(),
+        });
         machine.resume().map_err(fault)?;
         self.built = Some(machine);
         self.events.publish("started", json!({}));
