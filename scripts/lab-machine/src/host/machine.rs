@@ -120,10 +120,11 @@ impl Lab {
 
 /// A saved state fits one image, one size and one QEMU.
 fn saved_state(image: &Image, size: Size) -> Result<SavedFiles> {
-    let output = std::process::Command::new(qemu::PROGRAM)
+    let program = qemu::program();
+    let output = std::process::Command::new(&program)
         .arg("--version")
         .output()
-        .with_context(|| format!("Failed to run {}", qemu::PROGRAM))?;
+        .with_context(|| format!("Failed to run {}", program.display()))?;
     let version: String = String::from_utf8_lossy(&output.stdout)
         .lines()
         .next()

@@ -8,8 +8,11 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
 
-/// The emulator.
-pub const PROGRAM: &str = "qemu-system-x86_64";
+/// The emulator: what `BULKHEAD_LAB_QEMU` names, as `scripts/lab` does, or the one on the path.
+pub fn program() -> OsString {
+    std::env::var_os("BULKHEAD_LAB_QEMU").unwrap_or_else(|| "qemu-system-x86_64".into())
+}
+
 /// Port on which the lab's server listens, inside.
 pub const GUEST_PORT: u16 = 7000;
 
@@ -74,7 +77,8 @@ pub fn spawn(
 ) -> Result<Child> {
     let log = folder.join("qemu.log");
     let log_file = File::create(&log).with_context(|| format!("Failed to create {log:?}"))?;
-    let mut command = Command::new(PROGRAM);
+    let program = program();
+    let mut command = Command::new(&program);
     command
         .args(machine_arguments(size, start, saved))
         .args(device_arguments())
@@ -93,7 +97,7 @@ pub fn spawn(
         .stderr(log_file);
     // Not ended by a terminal's ^C meant for a command.
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
-    command.spawn().with_context(|| format!("Failed to start {PROGRAM}"))
+    command.spawn().with_context(|| format!("Failed to start {}", program.display()))
 }
 
 /// Names everything that a saved machine must have in common with the one that
