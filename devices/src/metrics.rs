@@ -85,7 +85,7 @@ pub struct QueueMetrics {
     pub interrupts: Counter,
     /// Interrupts that the driver's event index or flags made unnecessary.
     pub interrupts_suppressed: Counter,
-    /// Descriptor chains taken.
+    /// Descriptor chains served and given back.
     pub requests: Counter,
     /// Chains that broke the rules of the specification and were dropped.
     pub malformed: Counter,
@@ -97,7 +97,7 @@ pub struct QueueMetrics {
     pub bytes_to_guest: Counter,
     /// Times that a rate limit made the queue wait.
     pub throttled: Counter,
-    /// Time from a request's being taken to its completion.
+    /// Time from a request's being taken, or from the start of its burst, to its completion.
     pub latency: Histogram,
 }
 

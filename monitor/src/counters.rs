@@ -89,7 +89,7 @@ const QUEUE_COUNTERS: [QueueCounter; 9] = [
         "Interrupts that the driver did not want",
         |m| &m.interrupts_suppressed,
     ),
-    ("bulkhead_queue_requests_total", "Descriptor chains taken", |m| &m.requests),
+    ("bulkhead_queue_requests_total", "Descriptor chains served", |m| &m.requests),
     ("bulkhead_queue_malformed_total", "Descriptor chains that break the rules", |m| &m.malformed),
     ("bulkhead_queue_errors_total", "Requests that failed", |m| &m.errors),
     ("bulkhead_queue_from_guest_bytes_total", "Bytes read from the guest", |m| &m.bytes_from_guest),

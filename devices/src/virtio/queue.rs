@@ -103,6 +103,8 @@ pub struct Queue {
     index: u16,
     ring: Ring,
     links: QueueLinks,
+    /// The state of the memory map that the current chain was taken with.
+    ram: Arc<GuestRam>,
     /// The driver broke the ring itself; nothing more is taken from it until a reset.
     broken: bool,
     /// Whether the driver was asked to notify of new buffers.
@@ -133,11 +135,12 @@ impl Queue {
         ring.set_next_avail(state.next_available);
         ring.set_next_used(state.next_used);
         ring.set_ready(true);
-        if layout.available == 0 || !ring.is_valid(&*links.memory.memory()) {
+        let ram = links.memory.memory().into_inner();
+        if layout.available == 0 || !ring.is_valid(&*ram) {
             return Err(InvalidQueue::Layout { index, layout });
         }
         let signalled = Wrapping(state.next_used);
-        Ok(Self { index, ring, links, broken: false, armed: true, event_idx, signalled })
+        Ok(Self { index, ring, links, ram, broken: false, armed: true, event_idx, signalled })
     }
 
     /// The queue's index within its device.
@@ -165,9 +168,9 @@ impl Queue {
         Arc::clone(&self.links.metrics)
     }
 
-    /// A snapshot of guest memory, for this burst of work.
-    pub fn ram(&self) -> Arc<GuestRam> {
-        self.links.memory.memory().into_inner()
+    /// Guest memory as it was when the last chain was taken.
+    pub fn ram(&self) -> &Arc<GuestRam> {
+        &self.ram
     }
 
     /// Where the queue stands.
@@ -182,21 +185,21 @@ impl Queue {
     /// impossible ring index takes the queue out of service and asks for a reset.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Option<Chain> {
+        self.follow_memory();
         loop {
             if self.broken {
                 return None;
             }
-            let ram = self.ram();
             if self.armed {
                 self.armed = false;
-                if self.ring.disable_notification(&*ram).is_err() {
+                if self.ring.disable_notification(&*self.ram).is_err() {
                     self.fail("its rings left guest memory");
                 }
             }
-            match self.take(&ram) {
+            match self.take() {
                 Taken::Chain(chain) => return Some(chain),
                 Taken::Dropped => {}
-                Taken::Empty => match self.ring.enable_notification(&*ram) {
+                Taken::Empty => match self.ring.enable_notification(&*self.ram) {
                     Ok(true) => {}
                     Ok(false) => {
                         self.armed = true;
@@ -208,9 +211,17 @@ impl Queue {
         }
     }
 
+    /// Takes note of a new memory map. Looking costs less than a reference of one's own.
+    fn follow_memory(&mut self) {
+        let now = self.links.memory.memory();
+        if !std::ptr::eq(&raw const *now, Arc::as_ptr(&self.ram)) {
+            self.ram = now.into_inner();
+        }
+    }
+
     /// Takes the next chain if there is one, leaving notifications as they are.
-    fn take(&mut self, ram: &Arc<GuestRam>) -> Taken {
-        let mut available = match self.ring.iter(&**ram) {
+    fn take(&mut self) -> Taken {
+        let mut available = match self.ring.iter(&*self.ram) {
             Ok(available) => available,
             Err(error) => {
                 self.fail(&error.to_string());
@@ -219,15 +230,12 @@ impl Queue {
         };
         let Some(descriptors) = available.next() else { return Taken::Empty };
         let head = descriptors.head_index();
-        match Chain::collect(head, descriptors, ram) {
-            Ok(chain) => {
-                self.links.metrics.requests.increment();
-                Taken::Chain(chain)
-            }
+        match Chain::collect(head, descriptors, &self.ram) {
+            Ok(chain) => Taken::Chain(chain),
             Err(fault) => {
                 self.links.metrics.malformed.increment();
                 warn_limited(self.index, head, fault);
-                self.complete(head, 0);
+                self.publish(head, 0);
                 self.signal();
                 Taken::Dropped
             }
@@ -242,8 +250,12 @@ impl Queue {
     /// Gives a chain back to the driver with `written` bytes of its writable part filled. Follow
     /// a burst of these with [`signal`](Self::signal).
     pub fn complete(&mut self, head: u16, written: u32) {
-        let ram = self.links.memory.memory();
-        if self.ring.add_used(&*ram, head, written).is_err() {
+        self.links.metrics.requests.increment();
+        self.publish(head, written);
+    }
+
+    fn publish(&mut self, head: u16, written: u32) {
+        if self.ring.add_used(&*self.ram, head, written).is_err() {
             self.fail("a completion did not fit its used ring");
         }
     }
@@ -252,7 +264,6 @@ impl Queue {
     /// must with the buffers of one network frame (VIRTIO 1.3, 5.1.6.4.1).
     pub fn complete_together(&mut self, used: &[(u16, u32)]) {
         let Some(((last_head, last_written), others)) = used.split_last() else { return };
-        let ram = self.links.memory.memory();
         // The elements come first, then one store of the index publishes them.
         let mut next = Wrapping(self.ring.next_used());
         let size = self.ring.size();
@@ -261,12 +272,13 @@ impl Queue {
             // Little-endian: the head in the low half, the length in the high one.
             let element = (u64::from(*written) << 32 | u64::from(*head)).to_le();
             let at = GuestAddress(self.ring.used_ring() + USED_RING + slot * USED_ELEMENT);
-            if ram.write_obj(element, at).is_err() {
+            if self.ram.write_obj(element, at).is_err() {
                 return self.fail("a completion did not fit its used ring");
             }
             next += 1;
         }
         self.ring.set_next_used(next.0);
+        self.links.metrics.requests.add(others.len() as u64);
         self.complete(*last_head, *last_written);
     }
 
@@ -294,24 +306,22 @@ impl Queue {
         before: Wrapping<u16>,
         now: Wrapping<u16>,
     ) -> Result<bool, GuestMemoryError> {
-        let ram = self.links.memory.memory();
         // The completions must be visible before the driver's wish is read.
         fence(Ordering::SeqCst);
         let available = self.ring.avail_ring();
         if self.event_idx {
             let at = available + AVAILABLE_RING + u64::from(self.ring.size()) * AVAILABLE_ELEMENT;
-            let event: u16 = ram.load(GuestAddress(at), Ordering::Relaxed)?;
+            let event: u16 = self.ram.load(GuestAddress(at), Ordering::Relaxed)?;
             Ok(now - Wrapping(u16::from_le(event)) - Wrapping(1) < now - before)
         } else {
-            let flags: u16 = ram.load(GuestAddress(available), Ordering::Relaxed)?;
+            let flags: u16 = self.ram.load(GuestAddress(available), Ordering::Relaxed)?;
             Ok(u32::from(u16::from_le(flags)) & VRING_AVAIL_F_NO_INTERRUPT == 0)
         }
     }
 
     /// How many chains wait, without taking them; 0 where the ring is broken.
     pub fn waiting(&self) -> u16 {
-        let ram = self.links.memory.memory();
-        let available = self.ring.avail_idx(&*ram, Ordering::Acquire);
+        let available = self.ring.avail_idx(&*self.ram, Ordering::Acquire);
         available.map_or(0, |a| (a - Wrapping(self.ring.next_avail())).0)
     }
 

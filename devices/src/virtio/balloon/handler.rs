@@ -152,7 +152,7 @@ impl BalloonHandler {
 
     fn inflate(&mut self, queue: &mut Queue, chain: &mut Chain) -> usize {
         self.metrics.inflates.increment();
-        let pages = release_list(&queue.ram(), &mut chain.readable, &self.metrics);
+        let pages = release_list(queue.ram(), &mut chain.readable, &self.metrics);
         if pages.is_none() {
             queue.metrics().errors.increment();
         }
@@ -194,7 +194,7 @@ impl BalloonHandler {
 
     /// Releases the pages that the chain's writable part covers; returns the bytes.
     fn release(&self, queue: &Queue, chain: &Chain) -> u64 {
-        let (released, failed) = release_buffers(&queue.ram(), &chain.writable);
+        let (released, failed) = release_buffers(queue.ram(), &chain.writable);
         self.metrics.release_failures.add(failed as u64);
         released as u64
     }

@@ -39,6 +39,11 @@ impl Service {
         self.queue.put_back();
     }
 
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> u16 {
+        self.queue.waiting()
+    }
+
     pub(super) fn count_throttled(&self) {
         self.queue.metrics().throttled.increment();
     }

@@ -122,6 +122,12 @@ impl BlockHandler {
         matches!(self.engine, Engine::Uring(_))
     }
 
+    /// Chains in the queue that were not taken yet.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> Option<u16> {
+        self.service.as_ref().map(Service::waiting)
+    }
+
     /// Completes all that is in flight, and puts a held request back into the queue.
     fn settle(&mut self) {
         if let (Some(service), Engine::Uring(ring)) = (&mut self.service, &mut self.engine) {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 
 use super::filter::RxFilter;
 use super::handler::{Port, Progress};
@@ -66,7 +67,7 @@ enum Room {
 
 impl Receiver {
     pub(super) fn new(queue: Queue, mode: RxMode) -> Self {
-        let space = Buffers::new(queue.ram());
+        let space = Buffers::new(Arc::clone(queue.ram()));
         let used = Vec::with_capacity(usize::from(queue.size()));
         Self { queue, mode, held: VecDeque::new(), space, waiting: None, used }
     }

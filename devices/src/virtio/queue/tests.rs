@@ -1,6 +1,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use virtio_bindings::virtio_ring::VRING_DESC_F_NEXT;
+use vm_memory::GuestRegionMmap;
 
 use super::*;
 use crate::virtio::fake_driver::{DATA, FakeDriver, Part, RAM_SIZE};
@@ -133,6 +134,36 @@ fn chain_put_back_is_taken_again() {
     queue.put_back();
     assert_eq!(queue.waiting(), 1);
     assert_eq!(queue.next().unwrap().head, head);
+}
+
+#[test]
+fn request_that_was_put_back_twice_is_counted_once() {
+    let mut driver = FakeDriver::new(8);
+    let head = driver.add(&[Part::Read(DATA, 1)]);
+    driver.add(&[Part::Write(DATA, 1), Part::Read(DATA, 1)]);
+    let mut queue = driver.queue();
+    for _ in 0..2 {
+        queue.next().unwrap();
+        queue.put_back();
+    }
+    queue.next().unwrap();
+    queue.complete(head, 0);
+    assert!(queue.next().is_none(), "the other is malformed");
+    assert_eq!(driver.metrics.requests.get(), 1);
+}
+
+#[test]
+fn memory_that_was_added_is_seen_by_the_next_chain() {
+    let mut driver = FakeDriver::new(8);
+    let beyond = RAM_SIZE as u64;
+    let mut queue = driver.queue();
+    driver.add(&[Part::Read(beyond, 1)]);
+    assert!(!queue.next().unwrap().readable.is_valid());
+    let more = GuestRegionMmap::from_range(GuestAddress(beyond), 4096, None).unwrap();
+    let larger = driver.memory.memory().insert_region(Arc::new(more)).unwrap();
+    driver.memory.lock().unwrap().replace(larger);
+    driver.add(&[Part::Read(beyond, 1)]);
+    assert!(queue.next().unwrap().readable.is_valid());
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub(super) struct Delivery<'q> {
 impl<'q> Delivery<'q> {
     /// A burst of at most `limit` chains.
     pub(super) fn new(queue: &'q mut Queue, limit: usize) -> Self {
-        Self { ram: queue.ram(), queue, left: limit, used: false, torn: false }
+        Self { ram: Arc::clone(queue.ram()), queue, left: limit, used: false, torn: false }
     }
 
     /// Guest memory during this burst.

@@ -101,7 +101,7 @@ fn one_head_offered_over_and_over_keeps_the_requests_in_flight_bounded() {
         rig.driver.make_available(0);
     }
     rig.kick();
-    assert_eq!(rig.driver.metrics.requests.get(), 4);
+    assert_eq!(rig.handler.waiting(), Some(4));
     writer.write_all(&[7; 8 * 512]).unwrap();
     let mut used = 0;
     while used < 8 {

@@ -1,5 +1,7 @@
 //! Packets that the guest sends.
 
+use std::time::Instant;
+
 use log::debug;
 use smallvec::SmallVec;
 
@@ -23,6 +25,8 @@ struct Run {
     data: Buffers,
     /// Chains that hold the data.
     heads: SmallVec<[u16; 32]>,
+    /// When the burst began that took them.
+    started: Instant,
 }
 
 impl Run {
@@ -42,6 +46,7 @@ impl VsockHandler {
         let Some(mut tx) = self.tx.take() else { return };
         let mut taken = 0;
         let mut run: Option<Run> = None;
+        let started = Instant::now();
         while taken < BURST && self.refusals.len() < MAX_REFUSALS {
             let Some(mut chain) = tx.next() else { break };
             taken += 1;
@@ -50,21 +55,21 @@ impl VsockHandler {
             // The header is read once: what is judged is what is used.
             let Ok(header) = chain.readable.take::<Header>() else {
                 tx.metrics().malformed.increment();
-                tx.complete(chain.head, 0);
+                give_back(&mut tx, &[chain.head], started);
                 continue;
             };
             if !run.as_ref().is_some_and(|r| r.goes_on_with(&header, &data)) {
                 self.write(run.take(), &mut tx, cx);
             }
             match (self.packet(&header, data, cx), &mut run) {
-                (None, _) => tx.complete(chain.head, 0),
+                (None, _) => give_back(&mut tx, &[chain.head], started),
                 (Some((_, data)), Some(run)) => {
                     run.data.append(data);
                     run.heads.push(chain.head);
                 }
                 (Some((slot, data)), None) => {
                     let heads = SmallVec::from_slice(&[chain.head]);
-                    run = Some(Run { key: Key::of(&header), slot, data, heads });
+                    run = Some(Run { key: Key::of(&header), slot, data, heads, started });
                 }
             }
         }
@@ -84,9 +89,7 @@ impl VsockHandler {
         if let Some(connection) = self.table.get_mut(run.slot) {
             connection.write(run.data, &self.env);
         }
-        for head in run.heads {
-            tx.complete(head, 0);
-        }
+        give_back(tx, &run.heads, run.started);
         self.settle(run.slot, cx);
     }
 
@@ -154,5 +157,14 @@ impl VsockHandler {
                 false
             }
         }
+    }
+}
+
+/// Gives chains back to the driver that were taken in a burst begun at `started`.
+fn give_back(tx: &mut Queue, heads: &[u16], started: Instant) {
+    let latency = started.elapsed();
+    for head in heads {
+        tx.metrics().latency.record(latency);
+        tx.complete(*head, 0);
     }
 }

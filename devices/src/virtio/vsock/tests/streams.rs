@@ -335,3 +335,16 @@ fn packets_that_follow_each_other_arrive_whole_and_in_order() {
     assert_eq!(&seen, b"between");
     assert_eq!(guest.tx.used().len(), 32);
 }
+
+#[test]
+fn every_packet_of_the_guest_shows_in_the_histogram_of_its_queue() {
+    let mut guest = Guest::new();
+    let (mut stream, _host) = guest.connect(52);
+    for _ in 0..3 {
+        guest.send_only(&stream.data(b"abc"), b"abc");
+    }
+    guest.send(&stream.header(Op::CreditRequest), &[]);
+    // The request for the connection came first.
+    let metrics = &guest.tx.metrics;
+    assert_eq!((metrics.requests.get(), metrics.latency.snapshot().count), (5, 5));
+}
