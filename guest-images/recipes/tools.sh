@@ -4,9 +4,9 @@
 # them, go onto a disk, of which a guest reads only what it needs; there every
 # program has a script of its name in bin/, which works wherever it is mounted.
 
-tool_packages=(busybox-static fio iperf3 ethtool e2fsprogs iproute2 util-linux)
+tool_packages=(busybox-static fio iperf3 ethtool e2fsprogs iproute2 socat util-linux)
 small_tools=(iperf3 ethtool mke2fs e2fsck resize2fs ip blkdiscard)
-disk_tools=("${small_tools[@]}" fio dumpe2fs lsblk blockdev)
+disk_tools=("${small_tools[@]}" fio socat dumpe2fs lsblk blockdev)
 
 tools() {
     local key

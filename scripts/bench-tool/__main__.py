@@ -4,24 +4,47 @@ import argparse
 import json
 import os
 import signal
-import statistics
 import sys
 import tempfile
 
+import images
 from monitors import BenchError, Monitor, alarm
 from rows import Bench
+from summary import summary, table
+from throughput import Throughput
+
+# Rows whose guests are a few instructions, which any KVM runs.
+TINY = ("exec-exit", "exec-guest", "memory", "api")
+# Rows whose guests are Linux; what a machine of the last three does, it does in one go.
+LINUX = ("boot", "exits", "block", "tcp", "vsock")
 
 EPILOG = """\
-Rows: exec-exit, exec-guest, api-get, api-put, memory; with --kernel also boot
-and exits. The monitors take turns, A B A B, after one turn each that does not
-count. Ratios are ours by the peer's: below 1, ours is faster or smaller.
+Rows:
+  exec-exit   from exec until a guest that resets at once has ended
+  exec-guest  from exec until the first instructions' output is read
+  memory      what a sleeping machine takes besides its guest's memory (PSS)
+  api         answers of GET / and PUT /machine-config on an open connection
+  boot        from exec until a Linux guest has ended whose init restarts it at
+              once; with --initrd that one's init, with --ready TEXT until the
+              guest prints TEXT (its console must be the serial port)
+  exits       exits to user space during such a boot, by reason, from the
+              monitors' metrics
+  block       fio in the guest on a disk in the host's page cache: 4k random
+              reads, and 1M reads and writes in order, 32 at a time, with the
+              synchronous engine and with io_uring
+  tcp         iperf3 between guest and host over a tap, one stream each way
+              (needs root)
+  vsock       one stream each way between a program in the guest and a socket
+              of the host
 
-boot is until the exit of a machine whose init restarts it, unless --initrd or
---ready is given; --ready waits for that text on the standard output, so the
-kernel must have its console there. An --initrd without --ready must restart
-the machine by itself.
+The monitors take turns, A B A B, after one turn each that does not count (but
+for block, tcp and vsock, where the figures are of some seconds). Ratios are ours
+by the peer's. Medians of few runs with little between them are just that:
+repeat what matters.
 
-Rows for disk, network and socket throughput are not there yet."""
+Without --kernel, Linux guests run our own kernel, or else Debian's, of
+guest-images/build; where this machine's KVM cannot run them (scripts/in-lab),
+they and the monitors run in the lab. With --kernel they run here."""
 
 
 def parse():
@@ -37,44 +60,67 @@ def parse():
     add("--monitor-flag", metavar="FLAG", action="append", default=[], help="a flag for ours only")
     add("--peer", metavar="PATH", help="the other; without it ours is measured alone")
     add("--peer-flag", metavar="FLAG", action="append", default=[], help="a flag for it only")
-    add("--kernel", metavar="FILE", help="kernel for boot and exits: an ELF vmlinux")
-    add("--initrd", metavar="FILE", help="initial RAM disk for them")
-    add("--cmdline", metavar="TEXT", default="reboot=k panic=-1 quiet", help="and command line")
-    add("--memory", metavar="MIB", type=int, default=256, help="and memory (%(default)s)")
+    add("--rows", metavar="LIST", type=names(TINY + LINUX), default=TINY + LINUX,
+        help="only these rows, separated by commas")
+    add("-n", metavar="N", type=int, default=30, help="runs of rows without Linux (%(default)s)")
+    linux = parser.add_argument_group("rows with Linux guests")
+    add = linux.add_argument
+    add("--runs", metavar="N", type=int, default=5, help="runs of each (%(default)s)")
+    add("--kernel", metavar="FILE", help="kernel: an ELF vmlinux; run it on this machine's KVM")
+    add("--initrd", metavar="FILE", help="initial RAM disk for boot and exits")
+    add("--cmdline", metavar="TEXT", default="reboot=k panic=-1 quiet", help="command line")
+    add("--memory", metavar="MIB", type=int, default=256, help="memory (%(default)s)")
     add("--ready", metavar="TEXT", help="boot ends when the guest prints this")
-    add("--rows", metavar="LIST", help="only these rows, separated by commas")
-    add("-n", metavar="N", type=int, default=30, help="runs of each row (%(default)s)")
-    add("--json", metavar="FILE", help="write all figures to this file")
+    add("--transports", metavar="LIST", type=names(("mmio", "pci")), default=("mmio", "pci"),
+        help="transports for block, tcp and vsock (mmio,pci)")
+    add("--seconds", metavar="S", type=int, default=3, help="for each of their jobs (%(default)s)")
+    parser.add_argument("--json", metavar="FILE", help="write all figures to this file")
+    # For the part of a bench that runs in the lab.
+    parser.add_argument("--figures", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--tools", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def measure(bench, monitors, options):
+def names(known):
+    """A type for lists of some of these names."""
+    def parsed(text):
+        listed = tuple(text.split(","))
+        unknown = [name for name in listed if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(known)}")
+        return listed
+    return parsed
+
+
+def measure(options, folder):
     """The figures: row -> (unit, monitor -> list)."""
-    rows = {
-        "exec-exit": ("us", bench.exec_to_exit),
-        "exec-guest": ("us", bench.exec_to_guest),
-        "memory": ("KiB", bench.memory),
-    }
-    if options.kernel:
-        rows["boot"] = ("us", bench.boot)
-    wanted = options.rows.split(",") if options.rows else None
+    programs = [("bulkhead", options.monitor, options.monitor_flag)]
+    if options.peer:
+        programs.append(("peer", options.peer, options.peer_flag))
+    monitors = [Monitor(name, os.path.abspath(path), flags, folder)
+                for name, path, flags in programs]
+    for monitor in monitors:
+        if not os.access(monitor.program, os.X_OK):
+            sys.exit(f"bench: {monitor.program} is not a program")
     figures = {}
-    for name, (unit, row) in rows.items():
-        if wanted is None or name in wanted:
-            figures[name] = (unit, turns(row, monitors, options.n))
-    if wanted is None or {"api-get", "api-put"} & set(wanted):
-        figures["api-get"] = ("us", {monitor.name: [] for monitor in monitors})
-        figures["api-put"] = ("us", {monitor.name: [] for monitor in monitors})
-        for _ in range(3):
-            for monitor in monitors:
-                gets, puts = bench.latencies(monitor, 10 * options.n)
-                figures["api-get"][1][monitor.name] += gets
-                figures["api-put"][1][monitor.name] += puts
-    if options.kernel and not options.ready and (wanted is None or "exits" in wanted):
+    bench = Bench(folder, options)
+    short = {"exec-exit": ("us", bench.exec_to_exit, options.n),
+             "exec-guest": ("us", bench.exec_to_guest, options.n),
+             "memory": ("KiB", bench.memory, options.n),
+             "boot": ("us", bench.boot, options.runs)}
+    for name, (unit, row, count) in short.items():
+        if name in options.rows:
+            figures[name] = (unit, turns(row, monitors, count))
+    if "api" in options.rows:
+        api(bench, monitors, 10 * options.n, figures)
+    if "exits" in options.rows and not options.ready:
         for monitor in monitors:
             for reason, count in bench.exits(monitor).items():
-                row = figures.setdefault("exits " + reason, ("", {}))
-                row[1][monitor.name] = [count]
+                collect(figures, "exits " + reason, "", monitor, [count])
+    groups = {"block", "tcp", "vsock"} & set(options.rows)
+    if groups:
+        with Throughput(folder, options, groups) as machines:
+            throughput(machines, monitors, options, figures)
     return figures
 
 
@@ -89,62 +135,64 @@ def turns(row, monitors, count):
     return figures
 
 
-def p99(values):
-    """The value that one in a hundred exceeds."""
-    return sorted(values)[min(len(values) - 1, len(values) * 99 // 100)]
+def api(bench, monitors, count, figures):
+    """Both rows of the API, three connections each."""
+    for _ in range(3):
+        for monitor in monitors:
+            gets, puts = bench.latencies(monitor, count)
+            collect(figures, "api GET", "us", monitor, gets)
+            collect(figures, "api PUT", "us", monitor, puts)
 
 
-def summary(figures):
-    """Medians, p99 and ratios of each row."""
-    rows = []
-    for name, (unit, by_monitor) in figures.items():
-        row = {"row": name, "unit": unit}
-        for monitor, values in by_monitor.items():
-            row[monitor] = {
-                "n": len(values), "median": statistics.median(values), "p99": p99(values)
-            }
-        if "peer" in row:
-            for kind in ("median", "p99"):
-                base = row["peer"][kind]
-                row["ratio_" + kind] = row["bulkhead"][kind] / base if base else None
-        rows.append(row)
-    return rows
+def throughput(machines, monitors, options, figures):
+    """Machines that do the jobs of several rows."""
+    for run in range(options.runs):
+        for transport in options.transports:
+            for monitor in monitors:
+                print(f"bench: {monitor.name} on {transport}, {run + 1} of {options.runs}",
+                      file=sys.stderr)
+                for name, (unit, figure) in machines.run(monitor, transport).items():
+                    collect(figures, name, unit, monitor, [figure])
 
 
-def table(rows):
-    """The summary for people."""
-    lines = [("", "", "n", "median", "p99", "peer's", "p99", "ratio", "p99")]
-    for row in rows:
-        ours, peer = row["bulkhead"], row.get("peer")
-        line = [row["row"], row["unit"], str(ours["n"])]
-        line += [f"{side[kind]:.0f}" if side else "-"
-                 for side in (ours, peer) for kind in ("median", "p99")]
-        ratios = [row.get("ratio_" + kind) for kind in ("median", "p99")]
-        lines.append((*line, *(f"{r:.2f}" if r is not None else "-" for r in ratios)))
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    for line in lines:
-        cells = [cell.ljust(w) if at < 2 else cell.rjust(w)
-                 for at, (cell, w) in enumerate(zip(line, widths))]
-        print("  ".join(cells).rstrip())
+def collect(figures, name, unit, monitor, values):
+    """Adds figures of one monitor to a row."""
+    figures.setdefault(name, (unit, {}))[1].setdefault(monitor.name, []).extend(values)
+
+
+def in_lab(options, why):
+    """The figures of the rows with Linux guests, from the lab."""
+    rows = [row for row in options.rows if row in LINUX]
+    print(f"bench: {', '.join(rows)} in the lab, because {why}", file=sys.stderr)
+    arguments = [*sys.argv[1:], "--figures", "--kernel", options.kernel, "--tools", options.tools]
+    return json.loads(images.bench_in_lab([*arguments, "--rows", ",".join(rows)]))
+
+
+def all_figures(options):
+    """The figures of what was asked for, here and in the lab."""
+    why = ""
+    if set(options.rows) & set(LINUX):
+        options.tools = options.tools or images.build("tools")
+        if not options.kernel:
+            options.kernel = images.kernel()
+            why = images.why_lab()
+    figures = in_lab(options, why) if why else {}
+    if why:
+        options.rows = [row for row in options.rows if row in TINY]
+    with tempfile.TemporaryDirectory(prefix="bulkhead-bench-") as folder:
+        return measure(options, folder) | figures
 
 
 def main():
     """Measures and prints."""
     options = parse()
     signal.signal(signal.SIGALRM, alarm)
-    with tempfile.TemporaryDirectory(prefix="bulkhead-bench-") as folder:
-        programs = [("bulkhead", options.monitor, options.monitor_flag)]
-        if options.peer:
-            programs.append(("peer", options.peer, options.peer_flag))
-        monitors = [Monitor(name, os.path.abspath(path), flags, folder)
-                    for name, path, flags in programs]
-        for monitor in monitors:
-            if not os.access(monitor.program, os.X_OK):
-                sys.exit(f"bench: {monitor.program} is not a program")
-        try:
-            figures = measure(Bench(folder, options), monitors, options)
-        except BenchError as error:
-            sys.exit(f"bench: {error}")
+    try:
+        figures = all_figures(options)
+    except BenchError as error:
+        sys.exit(f"bench: {error}")
+    if options.figures:
+        return json.dump(figures, sys.stdout)
     rows = summary(figures)
     table(rows)
     if options.json:
@@ -152,6 +200,7 @@ def main():
         with open(options.json, "w", encoding="utf-8") as file:
             json.dump({"rows": rows, "samples": samples}, file, indent=1)
             file.write("\n")
+    return None
 
 
 main()

@@ -1,4 +1,4 @@
-"""Guests of a few bytes: kernels of machine code, and a RAM disk whose init ends the machine."""
+"""Guests: kernels of a few bytes of machine code, and initial RAM disks."""
 
 import struct
 
@@ -55,7 +55,19 @@ def _archive_entry(inode, name, mode, data):
     return head + b"\0" * (-len(head) % 4) + data + b"\0" * (-len(data) % 4)
 
 
+def _archive(*files):
+    """An archive in cpio's "newc" format of files given by name, mode and content."""
+    entries = [_archive_entry(inode, *file) for inode, file in enumerate(files, 1)]
+    archive = b"".join(entries) + _archive_entry(0, "TRAILER!!!", 0, b"")
+    # Where another follows, the kernel looks for it at a multiple of four.
+    return archive + b"\0" * (-len(archive) % 4)
+
+
 def initrd_that_restarts():
     """An initial RAM disk whose init restarts the machine as its first act."""
-    init = _archive_entry(1, "init", 0o100755, _init_that_restarts())
-    return init + _archive_entry(2, "TRAILER!!!", 0, b"")
+    return _archive(("init", 0o100755, _init_that_restarts()))
+
+
+def initrd_with_script(script, jobs):
+    """An initial RAM disk, to follow one with programs: its init is `script`, which reads /jobs."""
+    return _archive(("init", 0o100755, script), ("jobs", 0o100644, jobs))

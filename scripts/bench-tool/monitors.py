@@ -33,15 +33,16 @@ class Monitor:
         self.folder = folder
         self.log = os.path.join(folder, f"{name}.log")
 
-    def config(self, name, kernel, memory=128, initrd=None, cmdline=""):
+    def config(self, name, kernel, memory=128, initrd=None, cmdline="", devices=None):
         """Writes a configuration file of a machine with one processor."""
         source = {"kernel_image_path": kernel, "boot_args": cmdline}
         if initrd:
             source["initrd_path"] = initrd
         machine = {"vcpu_count": 1, "mem_size_mib": memory}
+        document = {"boot-source": source, "drives": [], "machine-config": machine}
         path = os.path.join(self.folder, name + ".json")
         with open(path, "w", encoding="utf-8") as file:
-            json.dump({"boot-source": source, "drives": [], "machine-config": machine}, file)
+            json.dump(document | (devices or {}), file)
         return path
 
     def command(self, *flags):
@@ -80,7 +81,11 @@ class Monitor:
         return taken
 
     def connect(self, path):
-        """Connects to the API's socket as soon as there is one."""
+        """Connects to the API's socket as soon as there is one.
+
+        Nothing that is common to the monitors tells when, so this asks again and again; it is
+        before what is timed.
+        """
         end = time.monotonic() + LIMIT
         client = socket.socket(socket.AF_UNIX)
         while True:
