@@ -16,9 +16,11 @@ pub fn program() -> OsString {
 /// Port on which the lab's server listens, inside.
 pub const GUEST_PORT: u16 = 7000;
 
-/// Of the lab's kernel.
+/// Of the lab's kernel. A fault in it, or a processor that hangs, ends the lab at once: what ran in
+/// it can then be run again, where it would wait without end in a lab that limps on.
 const COMMAND_LINE: &str = "console=ttyS0 quiet mitigations=off tsc=reliable panic=-1 audit=0 \
-    random.trust_cpu=on rcupdate.rcu_expedited=1";
+    random.trust_cpu=on rcupdate.rcu_expedited=1 oops=panic \
+    softlockup_panic=1 watchdog_thresh=30";
 
 /// A folder with `vmlinuz`, `initrd` and `token`, made by `scripts/lab-image`.
 #[derive(Clone, Debug)]
