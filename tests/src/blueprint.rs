@@ -10,14 +10,16 @@ use agent_protocol::client::{Connector, ReadyListener};
 use anyhow::Context;
 use tempfile::TempDir;
 use vm_spec::{
-    BootSpec, Component, DiskEngine, DiskFileSpec, DiskFormat, DiskSpec, EntropySpec, Mib,
-    SerialSpec, StreamSpec, Transport, VmSpec, VsockSpec, VsockUnixSpec,
+    BootSpec, Component, DiskEngine, DiskFileSpec, DiskFormat, DiskSpec, EntropySpec, MAX_SLOT,
+    MemoryBacking, Mib, NetSpec, SerialSpec, StreamSpec, TapSpec, Transport, VmSpec, VsockSpec,
+    VsockUnixSpec,
 };
 
 use crate::console::Console;
-use crate::kernel::{Format, Kernel};
+use crate::kernel::{self, Format, Kernel};
 use crate::process::Monitor;
 use crate::running::RunningVm;
+use crate::tap::Tap;
 
 /// How long a boot may take: some seconds in the lab, and it may be busy.
 const BOOT_LIMIT: Duration = Duration::from_secs(150);
@@ -111,6 +113,33 @@ impl TestVm {
         self.with(id, Component::Disk(disk))?.with(&backend, Component::DiskFile(data))
     }
 
+    /// Adds the disk of test programs, after all other disks. [`RunningVm::mount_tools`] makes it
+    /// of use.
+    ///
+    /// # Errors
+    ///
+    /// The image was not built.
+    pub fn with_tools(self) -> anyhow::Result<Self> {
+        let path = kernel::tools_disk()?;
+        self.with_disk("tools", "", |disk, file| {
+            disk.read_only = true;
+            disk.slot = MAX_SLOT.try_into().ok();
+            file.path = path;
+        })
+    }
+
+    /// Adds the network card `eth0` over `tap`.
+    ///
+    /// # Errors
+    ///
+    /// None is known.
+    pub fn with_card(self, tap: &Tap, adjust: impl FnOnce(&mut NetSpec)) -> anyhow::Result<Self> {
+        let mut card = NetSpec::new("tap".parse()?);
+        adjust(&mut card);
+        self.with("eth0", Component::Net(card))?
+            .with("tap", Component::Tap(TapSpec { name: tap.name().to_owned() }))
+    }
+
     /// Reaches all devices through `transport`.
     #[must_use]
     pub fn transport(mut self, transport: Transport) -> Self {
@@ -129,6 +158,13 @@ impl TestVm {
     #[must_use]
     pub fn memory(mut self, size: Mib) -> Self {
         self.spec.memory.size = size;
+        self
+    }
+
+    /// Has this under its memory.
+    #[must_use]
+    pub fn backing(mut self, backing: MemoryBacking) -> Self {
+        self.spec.memory.backing = backing;
         self
     }
 

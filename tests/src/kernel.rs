@@ -79,6 +79,11 @@ impl Kernel {
     }
 }
 
+/// A disk with all test programs, fio among them.
+pub(crate) fn tools_disk() -> anyhow::Result<PathBuf> {
+    image("tools", "tools.erofs")
+}
+
 /// One file of an image.
 fn image(name: &str, file: &str) -> anyhow::Result<PathBuf> {
     let path = images()?.join(name).join(file);

@@ -27,6 +27,7 @@ mod kernel;
 mod pattern;
 mod process;
 mod running;
+mod tap;
 
 pub use blueprint::TestVm;
 pub use console::Console;
@@ -34,3 +35,4 @@ pub use kernel::{Format, Kernel};
 pub use pattern::{pattern, read_range};
 pub use process::program;
 pub use running::RunningVm;
+pub use tap::Tap;

@@ -1,7 +1,7 @@
 //! A machine that has booted.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use agent_protocol::client::{Client as Agent, Connector, ExecSpec};
@@ -63,6 +63,20 @@ impl RunningVm {
         Ok(text.trim_end().to_owned())
     }
 
+    /// Mounts the disk of [`TestVm::with_tools`](crate::TestVm::with_tools) at `/tools`: programs
+    /// are in `/tools/bin`.
+    ///
+    /// # Errors
+    ///
+    /// There is no such disk.
+    pub fn mount_tools(&self) -> anyhow::Result<()> {
+        self.exec(
+            "disk=$(cd /sys/block && grep -lx tools */serial | cut -d/ -f1) && mkdir /tools && \
+             mount -t erofs -o ro /dev/$disk /tools",
+        )?;
+        Ok(())
+    }
+
     /// Runs a line of shell after which the guest may be no more.
     ///
     /// # Errors
@@ -106,14 +120,29 @@ impl RunningVm {
         self.monitor.signal(signal)
     }
 
+    /// The value of one of the monitor's metrics, with its labels as Prometheus writes them.
+    ///
+    /// # Errors
+    ///
+    /// There is no such metric.
+    pub fn metric(&self, sample: &str) -> anyhow::Result<u64> {
+        let text = self.api().metrics()?;
+        let value = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        Ok(value.with_context(|| format!("there is no {sample} in:\n{text}"))?.parse()?)
+    }
+
+    /// The folder of the monitor's process, as in `proc(5)`.
+    pub fn process_folder(&self) -> PathBuf {
+        format!("/proc/{}", self.monitor.pid().as_raw_nonzero()).into()
+    }
+
     /// What the monitor's process holds in memory, in KiB.
     ///
     /// # Errors
     ///
     /// It has ended.
     pub fn resident_kib(&self) -> anyhow::Result<u64> {
-        let pid = self.monitor.pid().as_raw_nonzero();
-        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let status = fs::read_to_string(self.process_folder().join("status"))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let value = line.and_then(|line| line.split_whitespace().next());
         Ok(value.context("there is no VmRSS")?.parse()?)
