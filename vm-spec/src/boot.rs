@@ -24,7 +24,8 @@ pub struct BootSpec {
     /// Host path of an initial RAM disk. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initrd: Option<PathBuf>,
-    /// Kernel command line, to which the monitor appends `root=…` for a root disk.
+    /// Kernel command line, to which the monitor appends `root=…` for a root disk, and `pci=off`
+    /// where there is no PCI.
     /// Default: [`DEFAULT_CMDLINE`].
     #[serde(default = "default_cmdline")]
     pub cmdline: String,

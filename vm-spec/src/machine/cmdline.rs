@@ -1,22 +1,32 @@
 //! The kernel command line as the guest gets it.
 
 use super::{Device, DeviceKind, SpecError};
-use crate::MAX_CMDLINE;
+use crate::{MAX_CMDLINE, Transport};
 
-/// The user's command line with `root=` for the root disk.
+/// Keeps a kernel from probing for a PCI bus that is not there: some 80 exits.
+const NO_PCI: &str = "pci=off";
+
+/// The user's command line with `root=` for the root disk, and [`NO_PCI`] where there is no PCI
+/// and the user does not say `pci=` himself.
 ///
 /// What follows ` -- ` are arguments of the guest's init; what is added goes before it.
-pub(super) fn compose(user: &str, devices: &[Device]) -> Result<String, SpecError> {
+pub(super) fn compose(
+    user: &str,
+    devices: &[Device],
+    transport: Transport,
+) -> Result<String, SpecError> {
     let (kernel, init) = match user.split_once("--") {
         Some((kernel, init)) if is_separator(kernel, init) => (kernel, Some(init.trim())),
         _ => (user, None),
     };
     let mut cmdline = kernel.trim().to_owned();
-    if let Some(root) = root_argument(devices) {
+    let says_pci = kernel.split(' ').any(|argument| argument.starts_with("pci="));
+    let no_pci = (transport == Transport::Mmio && !says_pci).then(|| NO_PCI.to_owned());
+    for argument in root_argument(devices).into_iter().chain(no_pci) {
         if !cmdline.is_empty() {
             cmdline.push(' ');
         }
-        cmdline.push_str(&root);
+        cmdline.push_str(&argument);
     }
     if let Some(init) = init {
         cmdline.push_str(" -- ");
@@ -60,6 +70,10 @@ fn disk_name(index: usize) -> String {
 mod tests {
     use super::*;
 
+    fn composed(user: &str) -> String {
+        compose(user, &[], Transport::Pci).unwrap()
+    }
+
     #[test]
     fn disk_after_z_has_two_letters() {
         assert_eq!(disk_name(0), "vda");
@@ -70,16 +84,23 @@ mod tests {
 
     #[test]
     fn command_line_without_disks_stays() {
-        assert_eq!(compose("console=ttyS0 quiet", &[]).unwrap(), "console=ttyS0 quiet");
+        assert_eq!(composed("console=ttyS0 quiet"), "console=ttyS0 quiet");
     }
 
     #[test]
     fn arguments_of_init_stay_last() {
-        assert_eq!(compose("quiet -- run me", &[]).unwrap(), "quiet -- run me");
+        assert_eq!(composed("quiet -- run me"), "quiet -- run me");
     }
 
     #[test]
     fn two_dashes_within_an_argument_separate_nothing() {
-        assert_eq!(compose("a=--b c", &[]).unwrap(), "a=--b c");
+        assert_eq!(composed("a=--b c"), "a=--b c");
+    }
+
+    #[test]
+    fn kernel_without_pci_is_told_not_to_look_for_it() {
+        let line = |user| compose(user, &[], Transport::Mmio).unwrap();
+        assert_eq!(line("quiet -- run me"), "quiet pci=off -- run me");
+        assert_eq!(line("pci=lastbus=1 quiet"), "pci=lastbus=1 quiet");
     }
 }

@@ -91,7 +91,7 @@ impl TryFrom<VmSpec> for Machine {
         limits::check_memory(&spec.memory)?;
         let resolved = resolve::resolve(&spec.components, &spec.memory)?;
         let devices = slots::place(resolved.devices)?;
-        let cmdline = cmdline::compose(&spec.boot.cmdline, &devices)?;
+        let cmdline = cmdline::compose(&spec.boot.cmdline, &devices, spec.board.transport)?;
         Ok(Self {
             spec,
             cmdline,

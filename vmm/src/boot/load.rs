@@ -7,7 +7,7 @@ use super::command_line::CommandLine;
 use super::image::{Format, Image, KernelError, Problem};
 use super::initrd::{Initrd, InitrdError};
 use super::memory_map::memory_map;
-use super::{Entry, Protocol, bzimage, elf, start_info, zero_page};
+use super::{Entry, Protocol, bzimage, elf, mp_table, start_info, zero_page};
 use crate::memory::AddressSpace;
 use crate::memory::layout::{COMMAND_LINE, RESET_VECTOR, Range, ZERO_PAGE};
 
@@ -69,6 +69,7 @@ pub fn load(
     }
     memory.write_slice(line.as_bytes_with_nul(), COMMAND_LINE)?;
     memory.write_slice(&RESET_CODE, RESET_VECTOR)?;
+    mp_table::write(memory)?;
     let load = |initrd: &Initrd| -> Result<Range, InitrdError> {
         initrd.load(memory, space.low_ram, kernel.end, kernel.initrd_last, files.map)
     };

@@ -11,6 +11,7 @@ pub mod image;
 pub mod initrd;
 pub mod load;
 pub mod memory_map;
+mod mp_table;
 pub mod pvh_note;
 pub mod start_info;
 pub mod zero_page;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0x0000_0000  RAM            boot structures, see the constants below
-//! 0x0009_fc00  reserved       end of conventional memory
+//! 0x0009_fc00  reserved       end of conventional memory, MP table
 //! 0x000e_0000  reserved       ACPI tables, VM generation ID
 //! 0x000f_fff0  reserved       code that restarts the machine
 //! 0x0010_0000  RAM            the kernel, up to the hole or to the end of memory
@@ -34,6 +34,8 @@ pub const COMMAND_LINE: GuestAddress = GuestAddress(0x2_0000);
 pub const COMMAND_LINE_SIZE: usize = 2048;
 /// End of conventional memory.
 pub const LOW_RAM_END: u64 = 0x9_fc00;
+/// The empty MP table: in the last KiB of conventional memory, where kernels look first.
+pub const MP_TABLE: GuestAddress = GuestAddress(LOW_RAM_END);
 /// ACPI tables live here; the RSDP first, where a kernel scans for it.
 pub const ACPI_START: GuestAddress = GuestAddress(0xe_0000);
 /// End of the ACPI area.
