@@ -68,6 +68,9 @@ pub(crate) struct Args {
     /// Write metrics to this file or named pipe, one JSON object a line
     #[arg(long, value_name = "PATH")]
     pub(crate) metrics_path: Option<String>,
+    /// Append each event (started, paused, resumed, exited) to this file, one JSON object a line
+    #[arg(long, value_name = "PATH")]
+    pub(crate) events_path: Option<String>,
     /// Do not confine system calls (for debugging)
     #[arg(long, conflicts_with = "seccomp_filter")]
     pub(crate) no_seccomp: bool,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use anyhow::Context;
 use api::metrics::MetricFamily;
 use api::vm::config_state::{ConfigState, Identity, Step};
 use api::vm::{EventHub, VmFault, VmRequest, VmResponse};
@@ -17,6 +18,7 @@ use crate::confinement::Confinement;
 use crate::counters;
 use crate::flush::Ticker;
 use crate::host::OpenFiles;
+use crate::logger::open_append;
 use crate::metadata::Metadata;
 use crate::terminal::RawMode;
 
@@ -62,12 +64,17 @@ impl Monitor {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             board: BoardSpec { transport, boot_timer: args.boot_timer },
         };
+        let events = EventHub::new();
+        if let Some(path) = &args.events_path {
+            let record = open_append(path).with_context(|| format!("failed to open {path}"))?;
+            events.record(record);
+        }
         let limit = args.mmds_size_limit.unwrap_or(args.http_api_max_payload_size);
         Ok(Self {
             config: ConfigState::new(identity),
             files: OpenFiles::default(),
             metadata: Metadata::new(&args.id, limit)?,
-            events: EventHub::new(),
+            events,
             started,
             confinement,
             notify_socket: args.notify_socket.clone(),

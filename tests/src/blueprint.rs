@@ -17,7 +17,7 @@ use vm_spec::{
 
 use crate::console::Console;
 use crate::kernel::{self, Format, Kernel};
-use crate::process::Monitor;
+use crate::process::spawn_monitor;
 use crate::running::RunningVm;
 use crate::tap::Tap;
 
@@ -185,7 +185,7 @@ impl TestVm {
         let connector = Connector::new(folder.path().join("vsock.sock"));
         let ready = ReadyListener::bind(&connector)?;
         let (ours, theirs) = UnixStream::pair()?;
-        let monitor = Monitor::spawn(folder.path(), theirs)?;
+        let monitor = spawn_monitor(folder.path(), theirs)?;
         let console = Console::over(ours)?;
         let agent = ready
             .accept(BOOT_LIMIT)

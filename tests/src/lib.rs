@@ -1,4 +1,5 @@
-//! Boot tests: the [`TestVm`] fixture and the suites that run real kernels.
+//! Boot tests: the [`TestVm`] fixture and the suites that run real kernels; and those of whole
+//! programs over [`TinyGuest`]s, named `kvm_…`, for which any KVM will do.
 //!
 //! ```no_run
 //! use tests::{Kernel, TestVm};
@@ -22,17 +23,23 @@
 #![forbid(unsafe_code)]
 
 mod blueprint;
+mod cli;
 mod console;
 mod kernel;
 mod pattern;
 mod process;
 mod running;
 mod tap;
+mod terminal;
+mod tiny_guest;
 
 pub use blueprint::TestVm;
+pub use cli::Cli;
 pub use console::Console;
 pub use kernel::{Format, Kernel};
 pub use pattern::{pattern, read_range};
-pub use process::program;
+pub use process::{Process, program, wait_for_end};
 pub use running::RunningVm;
 pub use tap::Tap;
+pub use terminal::Terminal;
+pub use tiny_guest::TinyGuest;

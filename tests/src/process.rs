@@ -1,4 +1,4 @@
-//! The monitor's process.
+//! Processes that end with the test.
 
 use std::env;
 use std::fs::File;
@@ -14,18 +14,73 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 /// A process that is killed and reaped with this value.
 #[derive(Debug)]
-pub(crate) struct Monitor {
+pub struct Process {
     child: Child,
     /// Readable once the process has ended.
     pidfd: OwnedFd,
 }
 
-impl Monitor {
-    /// Starts the monitor on `folder/spec.json`; `serial` becomes its input and output.
-    pub(crate) fn spawn(folder: &Path, serial: UnixStream) -> anyhow::Result<Self> {
-        let program = monitor()?;
-        let output = OwnedFd::from(serial.try_clone()?);
-        let child = Command::new(&program)
+impl Process {
+    /// Starts a program.
+    ///
+    /// # Errors
+    ///
+    /// Names the program.
+    pub fn spawn(command: &mut Command) -> anyhow::Result<Self> {
+        let child = command.spawn().with_context(|| format!("start {command:?}"))?;
+        let pid = Pid::from_child(&child);
+        Ok(Self { child, pidfd: pidfd_open(pid, PidfdFlags::empty())? })
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    ///
+    /// It has ended.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        Ok(kill_process(self.pid(), signal)?)
+    }
+
+    /// Waits at most `limit` for the end.
+    ///
+    /// # Errors
+    ///
+    /// It did not come.
+    pub fn wait(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
+        wait_for_end(&self.pidfd, limit).with_context(|| format!("process {:?}", self.pid()))?;
+        Ok(self.child.wait()?)
+    }
+}
+
+/// Waits at most `limit` for the end of a process that may be somebody else's child.
+///
+/// # Errors
+///
+/// It did not come.
+pub fn wait_for_end(pidfd: &OwnedFd, limit: Duration) -> anyhow::Result<()> {
+    let timeout = Timespec::try_from(limit)?;
+    let ended = poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&timeout))?;
+    ensure!(ended == 1, "it still ran after {limit:?}");
+    Ok(())
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only for a process that has been reaped.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Starts the monitor on `folder/spec.json`; `serial` becomes its input and output.
+pub(crate) fn spawn_monitor(folder: &Path, serial: UnixStream) -> anyhow::Result<Process> {
+    let output = OwnedFd::from(serial.try_clone()?);
+    Process::spawn(
+        Command::new(monitor()?)
             .arg("--spec")
             .arg(folder.join("spec.json"))
             .arg("--api-sock")
@@ -35,36 +90,8 @@ impl Monitor {
             .args(["--level", "Info", "--exit-with-parent"])
             .stdin(Stdio::from(OwnedFd::from(serial)))
             .stdout(Stdio::from(output))
-            .stderr(Stdio::from(File::create(folder.join("stderr"))?))
-            .spawn()
-            .with_context(|| format!("start {}", program.display()))?;
-        let pid = Pid::from_child(&child);
-        Ok(Self { child, pidfd: pidfd_open(pid, PidfdFlags::empty())? })
-    }
-
-    pub(crate) fn pid(&self) -> Pid {
-        Pid::from_child(&self.child)
-    }
-
-    pub(crate) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
-        Ok(kill_process(self.pid(), signal)?)
-    }
-
-    /// Waits at most `limit` for the end.
-    pub(crate) fn wait(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
-        let timeout = Timespec::try_from(limit)?;
-        let ended = poll(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], Some(&timeout))?;
-        ensure!(ended == 1, "the monitor still ran after {limit:?}");
-        Ok(self.child.wait()?)
-    }
-}
-
-impl Drop for Monitor {
-    fn drop(&mut self) {
-        // Both fail only for a process that has been reaped.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+            .stderr(Stdio::from(File::create(folder.join("stderr"))?)),
+    )
 }
 
 /// The monitor: `BULKHEAD_VMM`, else what cargo has built beside this test.

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use vm_spec::MachineEnd;
 
 use crate::console::Console;
-use crate::process::Monitor;
+use crate::process::Process;
 
 /// How long a single request may take.
 const API_LIMIT: Duration = Duration::from_secs(30);
@@ -21,7 +21,7 @@ const API_LIMIT: Duration = Duration::from_secs(30);
 /// printed.
 #[derive(Debug)]
 pub struct RunningVm {
-    monitor: Monitor,
+    monitor: Process,
     agent: Agent,
     connector: Connector,
     console: Console,
@@ -31,7 +31,7 @@ pub struct RunningVm {
 
 impl RunningVm {
     pub(crate) fn new(
-        monitor: Monitor,
+        monitor: Process,
         agent: Agent,
         connector: Connector,
         console: Console,

@@ -1,36 +1,8 @@
 //! The command line as a person uses it, with real guests.
 
 use std::path::PathBuf;
-use std::process::{Command, Output};
 
-use anyhow::Context;
-use tests::{Format, Kernel};
-
-/// The `bulkhead` program with a runtime folder of its own.
-struct Cli {
-    program: PathBuf,
-    runtime: tempfile::TempDir,
-}
-
-impl Cli {
-    fn new() -> anyhow::Result<Self> {
-        Ok(Self { program: tests::program("bulkhead")?, runtime: tempfile::tempdir()? })
-    }
-
-    fn run(&self, arguments: &[&str]) -> anyhow::Result<Output> {
-        let mut command = Command::new(&self.program);
-        command.env("XDG_RUNTIME_DIR", self.runtime.path()).args(arguments);
-        command.output().with_context(|| format!("run {}", self.program.display()))
-    }
-
-    /// Standard output of a command that must succeed.
-    fn text(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        let output = self.run(arguments)?;
-        let errors = String::from_utf8_lossy(&output.stderr);
-        anyhow::ensure!(output.status.success(), "{arguments:?}: {}\n{errors}", output.status);
-        Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
-    }
-}
+use tests::{Cli, Format, Kernel};
 
 fn guest() -> anyhow::Result<[String; 2]> {
     let kernel = Kernel::Bulkhead612;
@@ -76,5 +48,6 @@ fn detached_machine_is_looked_after_until_it_is_stopped() -> anyhow::Result<()> 
 
     cli.text(&["vm", "stop", "web", "--timeout", "60"])?;
     assert_eq!(cli.text(&["vm", "ls", "--quiet"])?, "");
+    assert_eq!(cli.list()?[0]["end"]["end"], "power-button");
     Ok(())
 }

@@ -37,6 +37,20 @@ impl MachineEnd {
         Self::Stopped,
     ];
 
+    /// Its name, as in documents.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PowerOff => "power-off",
+            Self::Reboot => "reboot",
+            Self::PowerButton => "power-button",
+            Self::Panic => "panic",
+            Self::TripleFault => "triple-fault",
+            Self::InternalError => "internal-error",
+            Self::FailedEntry => "failed-entry",
+            Self::Stopped => "stopped",
+        }
+    }
+
     /// The exit status of the monitor's process: one for each end. 1 and 2 are errors before
     /// there was a machine, 148 and above faults of the monitor itself.
     pub const fn exit_status(self) -> u8 {
@@ -83,6 +97,13 @@ impl MachineEnd {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn name_is_that_of_documents() {
+        for end in MachineEnd::ALL {
+            assert_eq!(serde_json::to_value(end).unwrap(), end.name());
+        }
+    }
 
     #[test]
     fn every_end_has_a_status_of_its_own() {

@@ -1,7 +1,9 @@
 //! What happens to a machine, for whoever wants to know.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt;
+use std::io::Write;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -33,9 +35,22 @@ pub struct EventHub(Arc<Hub>);
 
 #[derive(Debug)]
 struct Hub {
-    recent: Mutex<VecDeque<Event>>,
+    kept: Mutex<Kept>,
     /// The last id, and whether there will be no more.
     last: watch::Sender<Last>,
+}
+
+#[derive(Default)]
+struct Kept {
+    recent: VecDeque<Event>,
+    /// Where each event is written too, for after the machine's end.
+    record: Option<Box<dyn Write + Send>>,
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kept").field("recent", &self.recent).finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,19 +77,34 @@ impl EventHub {
     /// A hub without events.
     pub fn new() -> Self {
         let (last, _) = watch::channel(Last::default());
-        Self(Arc::new(Hub { recent: Mutex::default(), last }))
+        Self(Arc::new(Hub { kept: Mutex::default(), last }))
+    }
+
+    /// From now on each event is also a line of JSON in `record`, whose writing must not wait.
+    pub fn record(&self, record: impl Write + Send + 'static) {
+        self.kept().record = Some(Box::new(record));
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        // A panic elsewhere leaves what is kept as good as it was.
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells everyone, from any thread.
     pub fn publish(&self, event: &str, data: Value) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let time_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        // A panic elsewhere leaves the queue as good as it was.
-        let mut recent = self.0.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept();
         let id = self.0.last.borrow().id + 1;
-        recent.push_back(Event { id, time_ms, event: event.to_owned(), data });
-        if recent.len() > KEPT {
-            recent.pop_front();
+        let event = Event { id, time_ms, event: event.to_owned(), data };
+        if let Some(record) = &mut kept.record
+            && let Err(e) = record.write_all(event.to_line().as_bytes())
+        {
+            log::error!("Failed to record the event {}: {e}", event.event);
+        }
+        kept.recent.push_back(event);
+        if kept.recent.len() > KEPT {
+            kept.recent.pop_front();
         }
         // Still under the lock, so that ids come in order.
         self.0.last.send_modify(|last| last.id = id);
@@ -96,8 +126,7 @@ impl EventHub {
     }
 
     fn after(&self, seen: u64) -> Vec<Event> {
-        let recent = self.0.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.iter().filter(|event| event.id > seen).cloned().collect()
+        self.kept().recent.iter().filter(|event| event.id > seen).cloned().collect()
     }
 }
 
@@ -119,15 +148,21 @@ impl Subscriber {
 }
 
 impl Event {
+    /// As a line of a record.
+    fn to_line(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default() + "\n"
+    }
+
     /// As an event of a stream of server-sent events.
     pub(super) fn to_sse(&self) -> String {
-        let data = serde_json::to_string(self).unwrap_or_default();
-        format!("id: {}\nevent: {}\ndata: {data}\n\n", self.id, self.event)
+        format!("id: {}\nevent: {}\ndata: {}\n", self.id, self.event, self.to_line())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Seek;
+
     use serde_json::json;
 
     use super::*;
@@ -182,6 +217,19 @@ mod tests {
         }
         let events = hub.subscribe(0).next().await.unwrap();
         assert_eq!((events.len(), events[0].id, hub.last_id()), (256, 45, 300));
+    }
+
+    #[test]
+    fn recorded_events_are_lines_that_can_be_read_back() {
+        let (hub, mut file) = (EventHub::new(), tempfile::tempfile().unwrap());
+        hub.record(file.try_clone().unwrap());
+        hub.publish("started", json!({}));
+        hub.publish("exited", json!({"message": "two\nlines"}));
+        file.seek(std::io::SeekFrom::Start(0)).unwrap();
+        let lines = std::io::read_to_string(file).unwrap();
+        let read: Vec<Event> = lines.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+        assert_eq!(read, hub.after(0));
+        assert_eq!(read.len(), 2);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Times and durations, as people read them.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
-use super::machines::MonitorRecord;
+use super::record::ProcessId;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -32,14 +32,21 @@ fn civil(days: u64) -> (u64, u64, u64) {
 }
 
 /// How long a process has run; `None` where `/proc` does not say.
-pub(crate) fn uptime(record: &MonitorRecord) -> Option<Duration> {
+pub(crate) fn uptime(process: ProcessId) -> Option<Duration> {
     let text = fs::read_to_string("/proc/uptime").ok()?;
     let now: f64 = text.split_whitespace().next()?.parse().ok()?;
     let ticks = rustix::param::clock_ticks_per_second();
-    let started = record.started.checked_div(ticks)?;
+    let started = process.started.checked_div(ticks)?;
     Duration::try_from_secs_f64(now)
         .ok()
         .map(|now| now.saturating_sub(Duration::from_secs(started)))
+}
+
+/// How long ago a time in milliseconds since 1970 was.
+pub(crate) fn since(time_ms: u64) -> Duration {
+    let then = UNIX_EPOCH.checked_add(Duration::from_millis(time_ms));
+    // A clock that was set back has no answer.
+    then.and_then(|then| then.elapsed().ok()).unwrap_or_default()
 }
 
 /// The two largest units of a duration: `3d 4h`, `5m 6s`, `7s`.
@@ -75,7 +82,7 @@ mod tests {
 
     #[test]
     fn this_process_has_run_for_less_than_an_hour() {
-        let record = MonitorRecord::of(std::process::id()).unwrap();
-        assert!(uptime(&record).unwrap() < Duration::from_secs(3600));
+        let process = ProcessId::own().unwrap();
+        assert!(uptime(process).unwrap() < Duration::from_secs(3600));
     }
 }

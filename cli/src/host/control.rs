@@ -1,6 +1,7 @@
 //! Talking to a running machine's monitor.
 
 use std::io::ErrorKind;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -22,16 +23,32 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Does something to each machine and prints the names of those with which it went well. The
+    /// Does something to each running machine and prints the names of those with which it went well. The
     /// exit status says whether all did.
     pub(crate) fn each(
         &self,
+        act: impl FnMut(&MachineFolder) -> anyhow::Result<()>,
+    ) -> anyhow::Result<ExitCode> {
+        self.act_on(MachineFolder::open, act)
+    }
+
+    /// The same, machines that have ended included.
+    pub(crate) fn each_known(
+        &self,
+        act: impl FnMut(&MachineFolder) -> anyhow::Result<()>,
+    ) -> anyhow::Result<ExitCode> {
+        self.act_on(MachineFolder::find, act)
+    }
+
+    fn act_on(
+        &self,
+        find: fn(&Path, &str) -> anyhow::Result<MachineFolder>,
         mut act: impl FnMut(&MachineFolder) -> anyhow::Result<()>,
     ) -> anyhow::Result<ExitCode> {
         let root = machines::root();
         let mut code = ExitCode::SUCCESS;
         for name in &self.names {
-            match MachineFolder::open(&root, name).and_then(|folder| act(&folder)) {
+            match find(&root, name).and_then(|folder| act(&folder)) {
                 Ok(()) => output::line(name)?,
                 Err(error) => {
                     output::report(&error);

@@ -1,7 +1,8 @@
 //! The folders of machines: one for each, named after it, under the user's runtime folder.
 //!
-//! There is no daemon and no index: a folder whose monitor is gone is stale and is removed by
-//! whoever meets it.
+//! There is no daemon and no index. A machine in the background leaves its folder behind when it
+//! has ended, for the user to look at; any other folder without processes is stale and is removed
+//! by whoever meets it.
 
 use std::fs;
 use std::io;
@@ -9,49 +10,11 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use serde::{Deserialize, Serialize};
+
+use super::record::{Life, ProcessId, Record};
 
 /// Longest name; it is part of socket paths, which hold 108 bytes.
 const MAX_NAME: usize = 40;
-
-/// Which process runs a machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct MonitorRecord {
-    /// Its process id.
-    pub pid: u32,
-    /// When that process started, in clock ticks since boot: a process id alone can be reused.
-    pub started: u64,
-    /// Whether a `bulkhead vm run` waits for its end, and removes the folder then.
-    #[serde(default)]
-    pub foreground: bool,
-}
-
-impl MonitorRecord {
-    /// The record of a process that runs now.
-    pub(crate) fn of(pid: u32) -> io::Result<Self> {
-        Ok(Self { pid, started: start_time(pid)?, foreground: false })
-    }
-
-    /// Whether that very process still runs.
-    pub(crate) fn is_alive(&self) -> bool {
-        start_time(self.pid).is_ok_and(|started| started == self.started)
-    }
-}
-
-/// Field 22 of `/proc/PID/stat`, of a process that has not ended.
-fn start_time(pid: u32) -> io::Result<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The second field, the name, may hold anything; it ends at the last parenthesis.
-    let fields: Vec<&str> = stat
-        .rsplit_once(')')
-        .map(|(_, rest)| rest.split_whitespace().collect())
-        .unwrap_or_default();
-    match (fields.first(), fields.get(19).map(|f| f.parse())) {
-        (Some(&"Z" | &"X"), _) => Err(io::ErrorKind::NotFound.into()),
-        (Some(_), Some(Ok(started))) => Ok(started),
-        _ => Err(io::ErrorKind::InvalidData.into()),
-    }
-}
 
 /// The folder that holds the folders of this user's machines.
 pub(crate) fn root() -> PathBuf {
@@ -75,8 +38,9 @@ pub(crate) struct MachineFolder {
 }
 
 impl MachineFolder {
-    /// Makes the folder of a new machine. A stale one of that name is removed first.
-    pub(crate) fn create(root: &Path, name: &str) -> anyhow::Result<Self> {
+    /// Makes the folder of a new machine, which this process owns. One of that name that has
+    /// ended is removed first.
+    pub(crate) fn create(root: &Path, name: &str, detached: bool) -> anyhow::Result<Self> {
         check_name(name)?;
         let mut builder = fs::DirBuilder::new();
         builder
@@ -87,7 +51,7 @@ impl MachineFolder {
         own(root)?;
         let _lock = lock(root)?;
         let folder = Self { name: name.to_owned(), path: root.join(name) };
-        if folder.path.exists() && !folder.is_stale() {
+        if matches!(folder.life(), Life::Running(_) | Life::Owned) {
             bail!(
                 "a machine called {name} is running; choose another --name, or end it with: bulkhead vm stop {name}"
             );
@@ -97,20 +61,32 @@ impl MachineFolder {
             .mode(0o700)
             .create(&folder.path)
             .with_context(|| format!("failed to make the folder {}", folder.path.display()))?;
+        let owner = ProcessId::own().context("failed to look at this process in /proc")?;
+        folder.write(&Record { owner, monitor: None, detached })?;
         Ok(folder)
     }
 
     /// The folder of a running machine.
     pub(crate) fn open(root: &Path, name: &str) -> anyhow::Result<Self> {
+        let folder = Self::find(root, name)?;
+        match folder.life() {
+            Life::Running(_) | Life::Owned => Ok(folder),
+            Life::Ended => bail!("{name} has ended; see: bulkhead vm inspect {name}"),
+            Life::Stale => bail!("no machine called {name} is running; see: bulkhead vm ls"),
+        }
+    }
+
+    /// The folder of a machine that runs, or that has ended and was not removed.
+    pub(crate) fn find(root: &Path, name: &str) -> anyhow::Result<Self> {
         check_name(name)?;
         let folder = Self { name: name.to_owned(), path: root.join(name) };
-        if !folder.path.exists() || folder.is_stale() {
+        if folder.life() == Life::Stale {
             bail!("no machine called {name} is running; see: bulkhead vm ls");
         }
         Ok(folder)
     }
 
-    /// All running machines, by name. Stale folders are removed.
+    /// All machines, by name, those that have ended included. Stale folders are removed.
     pub(crate) fn list(root: &Path) -> anyhow::Result<Vec<Self>> {
         let entries = match fs::read_dir(root) {
             Ok(entries) => entries,
@@ -126,7 +102,7 @@ impl MachineFolder {
                 continue;
             }
             let folder = Self { name, path: entry.path() };
-            if folder.is_stale() {
+            if folder.life() == Life::Stale {
                 folder.remove();
             } else {
                 folders.push(folder);
@@ -161,44 +137,56 @@ impl MachineFolder {
         self.path.join("monitor.log")
     }
 
+    /// What the monitor records of what happens.
+    pub(crate) fn events_file(&self) -> PathBuf {
+        self.path.join("events.jsonl")
+    }
+
     fn record_file(&self) -> PathBuf {
-        self.path.join("monitor.json")
+        self.path.join("record.json")
     }
 
-    /// Writes down which process runs the machine.
-    pub(crate) fn set_monitor(&self, record: &MonitorRecord) -> anyhow::Result<()> {
-        let path = self.record_file();
-        let text = serde_json::to_string(record)?;
-        fs::write(&path, text).with_context(|| format!("failed to write {}", path.display()))
-    }
-
-    /// Which process runs the machine.
-    pub(crate) fn monitor(&self) -> anyhow::Result<MonitorRecord> {
+    fn record(&self) -> anyhow::Result<Record> {
         let path = self.record_file();
         let text = fs::read_to_string(&path)
             .with_context(|| format!("failed to read {}", path.display()))?;
         serde_json::from_str(&text)
-            .with_context(|| format!("{} is not a monitor's record", path.display()))
+            .with_context(|| format!("{} is not a machine's record", path.display()))
     }
 
-    /// Whether no process runs the machine. One that is being set up by a living process has no
-    /// record yet, but is young.
-    fn is_stale(&self) -> bool {
-        match self.monitor() {
-            Ok(record) => !record.is_alive(),
-            Err(_) => {
-                let age = fs::metadata(&self.path).and_then(|m| m.modified()).ok();
-                age.and_then(|m| m.elapsed().ok()).is_none_or(|age| age.as_secs() > 30)
-            }
-        }
+    /// Replaces the record at once: others read it at any time.
+    fn write(&self, record: &Record) -> anyhow::Result<()> {
+        let (path, new) = (self.record_file(), self.path.join("record.new"));
+        fs::write(&new, serde_json::to_string(record)?)
+            .and_then(|()| fs::rename(&new, &path))
+            .with_context(|| format!("failed to write {}", path.display()))
     }
 
-    /// Removes the folder of a machine that has ended, unless the `bulkhead vm run` that started
-    /// it still needs it and does so itself.
-    pub(crate) fn retire(&self) {
-        if !self.monitor().is_ok_and(|record| record.foreground) {
-            self.remove();
+    /// Writes down which process runs the machine.
+    pub(crate) fn set_monitor(&self, monitor: ProcessId) -> anyhow::Result<()> {
+        self.write(&Record { monitor: Some(monitor), ..self.record()? })
+    }
+
+    /// Which process runs the machine.
+    pub(crate) fn monitor(&self) -> anyhow::Result<ProcessId> {
+        let monitor = self.record()?.monitor;
+        monitor.with_context(|| format!("{} is starting; try again", self.name))
+    }
+
+    /// Whether the machine runs. A folder without a record is stale: each gets one before others
+    /// see it.
+    pub(crate) fn life(&self) -> Life {
+        self.record().map_or(Life::Stale, |record| record.life())
+    }
+
+    /// Removes the folder of a machine that has ended.
+    pub(crate) fn discard(&self) -> anyhow::Result<()> {
+        let _lock = self.path.parent().map(lock).transpose()?;
+        if matches!(self.life(), Life::Running(_) | Life::Owned) {
+            bail!("{0} is running; end it before with: bulkhead vm stop {0}", self.name);
         }
+        fs::remove_dir_all(&self.path)
+            .with_context(|| format!("failed to remove {}", self.path.display()))
     }
 
     /// Removes the folder and what is in it.
@@ -240,38 +228,48 @@ fn check_name(name: &str) -> anyhow::Result<()> {
 mod tests {
     use super::*;
 
-    fn me() -> MonitorRecord {
-        MonitorRecord::of(std::process::id()).unwrap()
+    /// A machine whose processes have all ended.
+    fn ended(root: &Path, name: &str, detached: bool) -> MachineFolder {
+        let folder = MachineFolder::create(root, name, detached).unwrap();
+        let dead = ProcessId { started: 1, ..ProcessId::own().unwrap() };
+        folder.write(&Record { owner: dead, monitor: Some(dead), detached }).unwrap();
+        folder
+    }
+
+    fn running(root: &Path, name: &str) -> MachineFolder {
+        let folder = MachineFolder::create(root, name, true).unwrap();
+        folder.set_monitor(ProcessId::own().unwrap()).unwrap();
+        folder
     }
 
     #[test]
-    fn machine_is_listed_while_its_monitor_lives() {
+    fn machine_in_the_background_stays_in_the_list_and_one_in_the_foreground_goes() {
         let root = tempfile::tempdir().unwrap();
-        let folder = MachineFolder::create(root.path(), "one").unwrap();
-        folder.set_monitor(&me()).unwrap();
-        let dead = MachineFolder::create(root.path(), "two").unwrap();
-        dead.set_monitor(&MonitorRecord { started: 1, ..me() }).unwrap();
-        let names: Vec<_> = MachineFolder::list(root.path()).unwrap();
-        assert_eq!(names.iter().map(MachineFolder::name).collect::<Vec<_>>(), ["one"]);
-        assert!(!dead.path.exists(), "stale folders are removed");
+        running(root.path(), "one");
+        let kept = ended(root.path(), "two", true);
+        let stale = ended(root.path(), "three", false);
+        let names = MachineFolder::list(root.path()).unwrap();
+        assert_eq!(names.iter().map(MachineFolder::name).collect::<Vec<_>>(), ["one", "two"]);
+        assert!(kept.path.exists());
+        assert!(!stale.path.exists(), "stale folders are removed");
     }
 
     #[test]
-    fn name_of_a_running_machine_is_taken_and_a_stale_one_is_free() {
+    fn name_of_a_running_machine_is_taken_and_that_of_an_ended_one_is_free() {
         let root = tempfile::tempdir().unwrap();
-        let folder = MachineFolder::create(root.path(), "one").unwrap();
-        folder.set_monitor(&me()).unwrap();
-        let error = MachineFolder::create(root.path(), "one").unwrap_err();
+        let create = |name| MachineFolder::create(root.path(), name, true);
+        running(root.path(), "one");
+        let error = create("one").unwrap_err();
         assert!(error.to_string().contains("a machine called one is running"));
-        folder.set_monitor(&MonitorRecord { started: 1, ..me() }).unwrap();
-        MachineFolder::create(root.path(), "one").unwrap();
+        fs::write(ended(root.path(), "two", true).log_file(), "old").unwrap();
+        assert!(!create("two").unwrap().log_file().exists());
     }
 
     #[test]
     fn name_that_could_leave_the_folder_is_refused() {
         let root = tempfile::tempdir().unwrap();
         for name in ["", "..", "a/b", "a b", &"x".repeat(41)] {
-            assert!(MachineFolder::create(root.path(), name).is_err(), "{name:?}");
+            assert!(MachineFolder::create(root.path(), name, false).is_err(), "{name:?}");
         }
     }
 
@@ -281,7 +279,7 @@ mod tests {
         let attempts: Vec<_> = (0..16)
             .map(|_| {
                 let root = root.path().to_owned();
-                std::thread::spawn(move || MachineFolder::create(&root, "one").is_ok())
+                std::thread::spawn(move || MachineFolder::create(&root, "one", false).is_ok())
             })
             .collect();
         let won = attempts.into_iter().map(|t| t.join().unwrap());
@@ -289,29 +287,21 @@ mod tests {
     }
 
     #[test]
-    fn folder_of_a_machine_in_the_foreground_is_left_to_its_owner() {
+    fn only_a_machine_that_has_ended_can_be_discarded() {
         let root = tempfile::tempdir().unwrap();
-        let folder = MachineFolder::create(root.path(), "one").unwrap();
-        folder.set_monitor(&MonitorRecord { foreground: true, ..me() }).unwrap();
-        folder.retire();
-        assert!(folder.path.exists());
-        folder.set_monitor(&me()).unwrap();
-        folder.retire();
-        assert!(!folder.path.exists());
+        let error = running(root.path(), "one").discard().unwrap_err().to_string();
+        assert_eq!(error, "one is running; end it before with: bulkhead vm stop one");
+        let kept = ended(root.path(), "two", true);
+        kept.discard().unwrap();
+        assert!(!kept.path.exists());
     }
 
     #[test]
-    fn unknown_machine_is_named_in_the_error() {
+    fn unknown_and_ended_machines_are_told_apart() {
         let root = tempfile::tempdir().unwrap();
-        let error = MachineFolder::open(root.path(), "ghost").unwrap_err();
-        assert_eq!(error.to_string(), "no machine called ghost is running; see: bulkhead vm ls");
-    }
-
-    #[test]
-    fn ended_child_is_not_alive_even_before_it_is_reaped() {
-        let mut child = std::process::Command::new("true").spawn().unwrap();
-        let record = MonitorRecord::of(child.id());
-        child.wait().unwrap();
-        assert!(!record.is_ok_and(|r| r.is_alive()));
+        let message = |name| MachineFolder::open(root.path(), name).unwrap_err().to_string();
+        assert_eq!(message("ghost"), "no machine called ghost is running; see: bulkhead vm ls");
+        ended(root.path(), "two", true);
+        assert_eq!(message("two"), "two has ended; see: bulkhead vm inspect two");
     }
 }

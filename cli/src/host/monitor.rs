@@ -11,8 +11,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use anyhow::Context;
 use vm_spec::MachineEnd;
 
-use super::machines::{MachineFolder, MonitorRecord};
-use super::signals;
+use super::machines::MachineFolder;
+use super::record::ProcessId;
 
 /// The program's name, beside this one or on the PATH.
 const PROGRAM: &str = "bulkhead-vmm";
@@ -25,6 +25,10 @@ pub(crate) fn program() -> PathBuf {
     let beside = env::current_exe().ok().and_then(|me| Some(me.parent()?.join(PROGRAM)));
     beside.filter(|path| path.exists()).unwrap_or_else(|| PROGRAM.into())
 }
+
+/// The exit status for a monitor that a signal ended: that of no machine's end, and of no command
+/// or program that ends by a signal.
+const KILLED: u8 = 107;
 
 /// What becomes of the machine's console.
 pub(crate) enum Console {
@@ -58,6 +62,8 @@ impl Launch<'_> {
             .arg(self.folder.spec_file())
             .arg("--log-path")
             .arg(self.folder.log_file())
+            .arg("--events-path")
+            .arg(self.folder.events_file())
             .args(self.arguments)
             // Of its own, so that the terminal's ^C reaches this process only.
             .process_group(0);
@@ -83,11 +89,9 @@ impl Launch<'_> {
         let child = command.spawn().with_context(|| {
             format!("failed to start {} (set BULKHEAD_VMM to its path)", program.display())
         })?;
-        let record = MonitorRecord::of(child.id());
         // One that has ended already is found out by whoever waits for it.
-        if let Ok(mut record) = record {
-            record.foreground = self.ends_with_us;
-            self.folder.set_monitor(&record)?;
+        if let Ok(monitor) = ProcessId::of(child.id()) {
+            self.folder.set_monitor(monitor)?;
         }
         Ok(child)
     }
@@ -120,7 +124,7 @@ impl Ended {
         match self {
             Self::Machine(end) => end.exit_status(),
             Self::Failed(code) => code,
-            Self::Killed(signal) => signals::exit_status(signal),
+            Self::Killed(_) => KILLED,
         }
     }
 
@@ -151,7 +155,7 @@ impl Ended {
 
 /// What the monitor said last: on standard error if it said anything there, else in its log, of
 /// which each line begins with time and name.
-fn reason(log: &str) -> Option<&str> {
+pub(super) fn reason(log: &str) -> Option<&str> {
     let prefix = format!("{PROGRAM}: ");
     let said = log.lines().rev().find_map(|line| line.strip_prefix(&prefix));
     let logged = || log.lines().last().map(|l| l.split_once("] ").map_or(l, |(_, text)| text));
@@ -167,7 +171,7 @@ mod tests {
         assert_eq!(Ended::from(ExitStatus::from_raw(0)), Ended::Machine(MachineEnd::PowerOff));
         assert_eq!(Ended::from(ExitStatus::from_raw(102 << 8)), Ended::Machine(MachineEnd::Panic));
         assert_eq!(Ended::from(ExitStatus::from_raw(1 << 8)), Ended::Failed(1));
-        assert_eq!(Ended::from(ExitStatus::from_raw(9)).exit_status(), 137);
+        assert_eq!(Ended::from(ExitStatus::from_raw(9)).exit_status(), 107);
     }
 
     #[test]

@@ -7,22 +7,22 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::machines::MonitorRecord;
+use super::record::ProcessId;
 
 /// A process, and no other that may get its number later.
 pub(crate) struct Process(OwnedFd);
 
 impl Process {
-    /// The process of the record; `None` if it has ended.
-    pub(crate) fn of(record: &MonitorRecord) -> io::Result<Option<Self>> {
-        let process = match Self::open(record.pid) {
+    /// That process; `None` if it has ended.
+    pub(crate) fn of(id: ProcessId) -> io::Result<Option<Self>> {
+        let process = match Self::open(id.pid) {
             Err(e) if e.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => {
                 return Ok(None);
             }
             process => process?,
         };
         // Asked after the opening: from here on the number cannot go to another.
-        Ok(record.is_alive().then_some(process))
+        Ok(id.is_alive().then_some(process))
     }
 
     /// The process that has this number now.
@@ -78,10 +78,10 @@ mod tests {
     }
 
     #[test]
-    fn record_of_an_earlier_process_of_that_number_opens_nothing() {
-        let mut record = MonitorRecord::of(std::process::id()).unwrap();
-        assert!(Process::of(&record).unwrap().is_some());
-        record.started -= 1;
-        assert!(Process::of(&record).unwrap().is_none());
+    fn id_of_an_earlier_process_of_that_number_opens_nothing() {
+        let mut id = ProcessId::own().unwrap();
+        assert!(Process::of(id).unwrap().is_some());
+        id.started -= 1;
+        assert!(Process::of(id).unwrap().is_none());
     }
 }

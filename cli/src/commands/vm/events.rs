@@ -5,13 +5,14 @@ use std::process::ExitCode;
 use api::vm::Event;
 use serde_json::Value;
 
-use crate::host::clock;
-use crate::host::control;
 use crate::host::machines::{self, MachineFolder};
+use crate::host::record::Life;
+use crate::host::{clock, control, end_record};
 use crate::output;
 
 pub(crate) const HELP: &str = "\
-Prints what has happened to the machine so far, then what happens, until the machine ends.
+Prints what has happened to the machine so far, then what happens, until the machine ends. Of one
+that has ended: all that happened.
 Events: started, paused, resumed, exited.
 
 Examples:
@@ -32,16 +33,26 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let folder = MachineFolder::open(&machines::root(), &args.name)?;
+    let folder = MachineFolder::find(&machines::root(), &args.name)?;
+    if folder.life() == Life::Ended {
+        // Nothing happens to it any more.
+        let events = if args.new { Vec::new() } else { end_record::events(&folder) };
+        return events.iter().try_for_each(|event| args.print(event)).map(|()| ExitCode::SUCCESS);
+    }
     let since = if args.new { None } else { Some(0) };
     for event in control::answer(&folder, control::patient_client(&folder).events(since))? {
-        let event = control::answer(&folder, event)?;
-        output::line(&match args.format {
-            output::Format::Json => serde_json::to_string(&event)?,
-            output::Format::Table => describe(&event),
-        })?;
+        args.print(&control::answer(&folder, event)?)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+impl Args {
+    fn print(&self, event: &Event) -> anyhow::Result<()> {
+        output::line(&match self.format {
+            output::Format::Json => serde_json::to_string(event)?,
+            output::Format::Table => describe(event),
+        })
+    }
 }
 
 /// `2026-11-23T05:06:07.089Z  exited  end=power-off status=0`

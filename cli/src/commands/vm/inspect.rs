@@ -7,13 +7,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use api::vm::client::ClientError;
-use api::vm::wire::InstanceState;
 use serde::Serialize;
 use serde_json::Value;
 use vm_spec::{Component, VmSpec};
 
-use super::ls::state_name;
+use crate::host::end_record::EndRecord;
 use crate::host::machines::{self, MachineFolder};
+use crate::host::record::Life;
+use crate::host::state::State;
 use crate::host::{clock, control};
 use crate::output::{self, Format};
 use summary::Summary;
@@ -36,19 +37,32 @@ pub(crate) struct Args {
 #[derive(Serialize)]
 struct Inspection {
     name: String,
-    state: InstanceState,
+    state: State,
+    /// What runs it, while it runs.
+    #[serde(flatten)]
+    running: Option<Running>,
+    /// How it ended, once it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end: Option<EndRecord>,
+    log: PathBuf,
+    spec: VmSpec,
+}
+
+#[derive(Serialize)]
+struct Running {
     pid: u32,
     monitor_version: String,
     uptime_s: Option<u64>,
     api_socket: PathBuf,
-    log: PathBuf,
     metrics: Summary,
-    spec: VmSpec,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let folder = MachineFolder::open(&machines::root(), &args.name)?;
-    let inspection = inspect(&folder)?;
+    let folder = MachineFolder::find(&machines::root(), &args.name)?;
+    let inspection = match folder.life() {
+        Life::Ended => inspect_ended(&folder)?,
+        _ => inspect(&folder)?,
+    };
     match args.format {
         Format::Json => output::json(&inspection)?,
         Format::Table => print(&inspection)?,
@@ -65,14 +79,28 @@ fn inspect(folder: &MachineFolder) -> anyhow::Result<Inspection> {
     let (instance, spec, metrics) = control::answer(folder, ask())?;
     Ok(Inspection {
         name: folder.name().to_owned(),
-        state: instance.state,
-        pid: monitor.pid,
-        monitor_version: instance.vmm_version,
-        uptime_s: clock::uptime(&monitor).map(|uptime| uptime.as_secs()),
-        api_socket: folder.api_socket(),
+        state: instance.state.into(),
+        running: Some(Running {
+            pid: monitor.pid,
+            monitor_version: instance.vmm_version,
+            uptime_s: clock::uptime(monitor).map(|uptime| uptime.as_secs()),
+            api_socket: folder.api_socket(),
+            metrics: Summary::of(&metrics),
+        }),
+        end: None,
         log: folder.log_file(),
-        metrics: Summary::of(&metrics),
         spec,
+    })
+}
+
+fn inspect_ended(folder: &MachineFolder) -> anyhow::Result<Inspection> {
+    Ok(Inspection {
+        name: folder.name().to_owned(),
+        state: State::Ended,
+        running: None,
+        end: Some(EndRecord::of(folder)),
+        log: folder.log_file(),
+        spec: control::spec(folder)?,
     })
 }
 
@@ -80,12 +108,18 @@ fn print(machine: &Inspection) -> anyhow::Result<()> {
     let spec = &machine.spec;
     let field = |name: &str, value: String| output::line(&format!("{name:<12} {value}"));
     field("Name", machine.name.clone())?;
-    field("State", state_name(Some(machine.state)).to_owned())?;
-    if let Some(uptime) = machine.uptime_s {
-        field("Uptime", clock::rough(Duration::from_secs(uptime)))?;
+    field("State", machine.state.name().to_owned())?;
+    if let Some(end) = &machine.end {
+        field("End", end.brief())?;
+        field("Message", end.message.clone())?;
     }
-    field("Monitor", format!("process {}, version {}", machine.pid, machine.monitor_version))?;
-    field("Socket", machine.api_socket.display().to_string())?;
+    if let Some(running) = &machine.running {
+        if let Some(uptime) = running.uptime_s {
+            field("Uptime", clock::rough(Duration::from_secs(uptime)))?;
+        }
+        field("Monitor", format!("process {}, version {}", running.pid, running.monitor_version))?;
+        field("Socket", running.api_socket.display().to_string())?;
+    }
     field("Log", machine.log.display().to_string())?;
     field("Kernel", spec.boot.kernel.display().to_string())?;
     if let Some(initrd) = &spec.boot.initrd {
@@ -97,7 +131,8 @@ fn print(machine: &Inspection) -> anyhow::Result<()> {
     for (id, component) in &spec.components {
         field("Component", format!("{id}: {}", describe(component)?))?;
     }
-    for (name, value) in machine.metrics.lines() {
+    let counted = machine.running.as_ref().map(|running| running.metrics.lines());
+    for (name, value) in counted.into_iter().flatten() {
         field("Counted", format!("{value} {name}"))?;
     }
     Ok(())

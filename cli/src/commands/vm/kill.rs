@@ -20,12 +20,9 @@ Example:
 const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(crate) fn run(names: &Names) -> anyhow::Result<ExitCode> {
-    names.each(|folder| {
-        if let Some(process) = Process::of(&folder.monitor()?)? {
-            end(folder, &process)?;
-        }
-        folder.retire();
-        Ok(())
+    names.each(|folder| match Process::of(folder.monitor()?)? {
+        Some(process) => end(folder, &process),
+        None => Ok(()),
     })
 }
 

@@ -3,10 +3,12 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use api::vm::wire::InstanceState;
 use serde::Serialize;
 
+use crate::host::end_record::EndRecord;
 use crate::host::machines::{self, MachineFolder};
+use crate::host::record::{Life, ProcessId};
+use crate::host::state::State;
 use crate::host::{clock, control};
 use crate::output::{self, Format};
 
@@ -16,6 +18,7 @@ does not answer is shown as unknown.
 
 Examples:
   bulkhead vm ls
+  bulkhead vm ls --all
   bulkhead vm kill $(bulkhead vm ls --quiet)
   bulkhead vm ls --format json | jq '.[] | select(.state == \"Paused\") | .name'";
 
@@ -25,6 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How to print the machines.
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// Show machines too that ran in the background and have ended
+    #[arg(short, long)]
+    all: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: Format,
@@ -36,55 +42,64 @@ pub(crate) struct Args {
 #[derive(Serialize)]
 struct Row {
     name: String,
-    /// `None`: the monitor does not answer.
-    state: Option<InstanceState>,
-    pid: u32,
+    state: State,
+    pid: Option<u32>,
     cpus: Option<u8>,
     memory_mib: Option<u64>,
     uptime_s: Option<u64>,
+    /// How it ended.
+    end: Option<EndRecord>,
 }
 
 impl Row {
     /// `None` for a machine that ends meanwhile.
     fn of(folder: &MachineFolder) -> Option<Self> {
-        let monitor = folder.monitor().ok()?;
+        let (state, monitor, end) = match folder.life() {
+            Life::Running(monitor) => (ask(folder), Some(monitor), None),
+            Life::Owned => (State::Starting, None, None),
+            Life::Ended => (State::Ended, None, Some(EndRecord::of(folder))),
+            Life::Stale => return None,
+        };
         let spec = control::spec(folder).ok();
-        let instance = control::client(folder).with_timeout(PATIENCE).instance();
+        let uptime = |monitor: ProcessId| clock::uptime(monitor).map(|uptime| uptime.as_secs());
         Some(Self {
             name: folder.name().to_owned(),
-            state: instance.ok().map(|instance| instance.state),
-            pid: monitor.pid,
+            state,
+            pid: monitor.map(|monitor| monitor.pid),
             cpus: spec.as_ref().map(|spec| spec.cpu.count),
             memory_mib: spec.as_ref().map(|spec| spec.memory.size.0),
-            uptime_s: clock::uptime(&monitor).map(|uptime| uptime.as_secs()),
+            uptime_s: monitor.and_then(uptime),
+            end,
         })
     }
 
-    fn columns(self) -> [String; 6] {
+    fn columns(&self) -> [String; 6] {
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
         [
-            self.name,
-            state_name(self.state).to_owned(),
-            self.pid.to_string(),
+            self.name.clone(),
+            self.state.name().to_owned(),
+            or_dash(self.pid.map(|pid| pid.to_string())),
             or_dash(self.cpus.map(|count| count.to_string())),
             or_dash(self.memory_mib.map(|size| format!("{size} MiB"))),
             or_dash(self.uptime_s.map(|s| clock::rough(Duration::from_secs(s)))),
         ]
     }
-}
 
-/// A state in a table.
-pub(super) fn state_name(state: Option<InstanceState>) -> &'static str {
-    match state {
-        Some(InstanceState::NotStarted) => "starting",
-        Some(InstanceState::Running) => "running",
-        Some(InstanceState::Paused) => "paused",
-        None => "unknown",
+    fn columns_with_end(&self) -> [String; 7] {
+        let [name, state, pid, cpus, memory, uptime] = self.columns();
+        let end = self.end.as_ref().map_or_else(|| "-".to_owned(), EndRecord::brief);
+        [name, state, pid, cpus, memory, uptime, end]
     }
 }
 
+fn ask(folder: &MachineFolder) -> State {
+    let instance = control::client(folder).with_timeout(PATIENCE).instance();
+    instance.map_or(State::Unknown, |instance| instance.state.into())
+}
+
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let folders = MachineFolder::list(&machines::root())?;
+    let mut folders = MachineFolder::list(&machines::root())?;
+    folders.retain(|folder| args.all || folder.life() != Life::Ended);
     if args.quiet {
         for folder in folders {
             output::line(folder.name())?;
@@ -94,9 +109,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let rows: Vec<_> = folders.iter().filter_map(Row::of).collect();
     match args.format {
         Format::Json => output::json(&rows)?,
+        Format::Table if args.all => {
+            let headings = ["NAME", "STATE", "PID", "CPUS", "MEMORY", "UPTIME", "END"];
+            output::table(headings, rows.iter().map(Row::columns_with_end))?;
+        }
         Format::Table => {
             let headings = ["NAME", "STATE", "PID", "CPUS", "MEMORY", "UPTIME"];
-            output::table(headings, rows.into_iter().map(Row::columns))?;
+            output::table(headings, rows.iter().map(Row::columns))?;
         }
     }
     Ok(ExitCode::SUCCESS)

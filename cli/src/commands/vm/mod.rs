@@ -6,9 +6,11 @@ mod events;
 mod exec;
 mod inspect;
 mod kill;
+mod logs;
 mod ls;
 mod metrics;
 mod pause;
+mod rm;
 mod run;
 mod stop;
 
@@ -29,7 +31,7 @@ pub(crate) enum Command {
     /// Boot a machine, and run a command in it if one is given
     #[command(after_help = run::HELP)]
     Run(Box<run::Args>),
-    /// List running machines
+    /// List machines
     #[command(after_help = ls::HELP)]
     Ls(ls::Args),
     /// Run a command in a running machine
@@ -44,6 +46,9 @@ pub(crate) enum Command {
     /// Follow what happens to a machine
     #[command(after_help = events::HELP)]
     Events(events::Args),
+    /// Print what a machine's monitor has logged
+    #[command(after_help = logs::HELP)]
+    Logs(logs::Args),
     /// Print what a machine's monitor counts
     #[command(after_help = metrics::HELP)]
     Metrics(metrics::Args),
@@ -59,6 +64,12 @@ pub(crate) enum Command {
     /// End machines at once
     #[command(after_help = kill::HELP)]
     Kill(Names),
+    /// Remove what is left of machines that have ended
+    #[command(after_help = rm::HELP)]
+    Rm(rm::Args),
+    /// Remove what is left of all machines that have ended
+    #[command(after_help = rm::PRUNE_HELP)]
+    Prune,
 }
 
 pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -69,10 +80,13 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Console(args) => console::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Events(args) => events::run(&args),
+        Command::Logs(args) => logs::run(&args),
         Command::Metrics(args) => metrics::run(&args),
         Command::Pause(names) => pause::pause(&names),
         Command::Resume(names) => pause::resume(&names),
         Command::Stop(args) => stop::run(&args),
         Command::Kill(names) => kill::run(&names),
+        Command::Rm(args) => rm::run(&args),
+        Command::Prune => rm::prune(),
     }
 }

@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn stop(folder: &MachineFolder, limit: Duration) -> anyhow::Result<()> {
     let name = folder.name();
-    if let Some(process) = Process::of(&folder.monitor()?)? {
+    if let Some(process) = Process::of(folder.monitor()?)? {
         let off = match press(folder) {
             Ok(()) => process.wait(limit).context("failed to wait for the monitor's end")?,
             Err(error) => {
@@ -50,7 +50,6 @@ fn stop(folder: &MachineFolder, limit: Duration) -> anyhow::Result<()> {
             kill::end(folder, &process)?;
         }
     }
-    folder.retire();
     Ok(())
 }
 
