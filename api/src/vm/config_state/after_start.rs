@@ -159,20 +159,13 @@ impl ConfigState {
 
 fn refused_after_start(request: &VmRequest) -> VmFault {
     match request {
-        VmRequest::PutDrive(_)
-        | VmRequest::DeleteDrive(_)
-        | VmRequest::PutNetworkInterface(_)
-        | VmRequest::DeleteNetworkInterface(_)
-        | VmRequest::PutPmem(_)
-        | VmRequest::PatchPmem(_)
-        | VmRequest::DeletePmem(_)
-        | VmRequest::GetMemoryHotplug
-        | VmRequest::PatchMemoryHotplug(_)
-        | VmRequest::CreateSnapshot(_) => VmFault::NotAvailable(match request {
-            VmRequest::PutDrive(_) => "PUT /drives while the guest runs",
-            VmRequest::PutNetworkInterface(_) => "PUT /network-interfaces while the guest runs",
-            other => other.name(),
-        }),
+        VmRequest::PutDrive(_) => VmFault::NotAvailable("PUT /drives while the guest runs"),
+        VmRequest::PutNetworkInterface(_) => {
+            VmFault::NotAvailable("PUT /network-interfaces while the guest runs")
+        }
+        VmRequest::DeleteDrive(_) | VmRequest::DeleteNetworkInterface(_) => {
+            VmFault::NotAvailable(request.name())
+        }
         _ => VmFault::AfterStart,
     }
 }

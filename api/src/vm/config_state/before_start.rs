@@ -61,48 +61,37 @@ impl ConfigState {
 
 /// Why a request is refused once the machine was configured as a whole.
 fn refused_after_spec(request: &VmRequest) -> VmFault {
-    match only_after_start(request) {
-        Some(fault) => fault,
-        None => VmFault::Spec(
-            "the machine was configured as a whole, put the changed document instead".into(),
-        ),
+    if needs_guest(request) {
+        return VmFault::BeforeStart;
     }
+    VmFault::Spec("the machine was configured as a whole, put the changed document instead".into())
 }
 
-/// The fault of a request that needs a guest, or that comes with a later version.
-fn only_after_start(request: &VmRequest) -> Option<VmFault> {
-    Some(match request {
+fn needs_guest(request: &VmRequest) -> bool {
+    matches!(
+        request,
         VmRequest::Action(ActionType::FlushMetrics | ActionType::SendCtrlAltDel)
-        | VmRequest::Pause
-        | VmRequest::Resume
-        | VmRequest::PowerButton
-        | VmRequest::AttachConsole
-        | VmRequest::PatchDrive(_)
-        | VmRequest::DeleteDrive(_)
-        | VmRequest::PatchNetworkInterface(_)
-        | VmRequest::DeleteNetworkInterface(_)
-        | VmRequest::PatchPmem(_)
-        | VmRequest::DeletePmem(_)
-        | VmRequest::PatchBalloon(_)
-        | VmRequest::GetBalloonStats
-        | VmRequest::PatchBalloonStats(_)
-        | VmRequest::StartBalloonHinting(_)
-        | VmRequest::GetBalloonHinting
-        | VmRequest::StopBalloonHinting
-        | VmRequest::GetMemoryHotplug
-        | VmRequest::PatchMemoryHotplug(_)
-        | VmRequest::CreateSnapshot(_) => VmFault::BeforeStart,
-        VmRequest::PutPmem(_) | VmRequest::PutMemoryHotplug(_) | VmRequest::LoadSnapshot(_) => {
-            VmFault::NotAvailable(request.name())
-        }
-        _ => return None,
-    })
+            | VmRequest::Pause
+            | VmRequest::Resume
+            | VmRequest::PowerButton
+            | VmRequest::AttachConsole
+            | VmRequest::PatchDrive(_)
+            | VmRequest::DeleteDrive(_)
+            | VmRequest::PatchNetworkInterface(_)
+            | VmRequest::DeleteNetworkInterface(_)
+            | VmRequest::PatchBalloon(_)
+            | VmRequest::GetBalloonStats
+            | VmRequest::PatchBalloonStats(_)
+            | VmRequest::StartBalloonHinting(_)
+            | VmRequest::GetBalloonHinting
+            | VmRequest::StopBalloonHinting
+    )
 }
 
 impl Objects {
     fn put(&mut self, request: VmRequest, host: &mut dyn Host) -> Result<(), VmFault> {
-        if let Some(fault) = only_after_start(&request) {
-            return Err(fault);
+        if needs_guest(&request) {
+            return Err(VmFault::BeforeStart);
         }
         match request {
             VmRequest::PutBootSource(boot) => self.put_boot_source(boot, host),

@@ -177,6 +177,16 @@ impl ConfigState {
             VmRequest::PatchMmds(patch) => return Always::operation(Operation::PatchMmds(patch)),
             VmRequest::GetMetrics => return Always::operation(Operation::Metrics),
             VmRequest::Stop => return Always::operation(Operation::Stop),
+            later @ (VmRequest::PutPmem(_)
+            | VmRequest::PatchPmem(_)
+            | VmRequest::DeletePmem(_)
+            | VmRequest::GetMemoryHotplug
+            | VmRequest::PutMemoryHotplug(_)
+            | VmRequest::PatchMemoryHotplug(_)
+            | VmRequest::CreateSnapshot(_)
+            | VmRequest::LoadSnapshot(_)) => {
+                return Always::Answered(Err(VmFault::NotAvailable(later.name())));
+            }
             other => return Always::Depends(other),
         };
         Always::Answered(Ok(Step::Reply(response)))

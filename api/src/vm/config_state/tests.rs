@@ -25,8 +25,6 @@ const PRE_BOOT_ONLY: &[(&str, &str, &str)] = &[
     ("PUT", "/logger", "{}"),
     ("PUT", "/metrics", r#"{"metrics_path":"/m"}"#),
     ("PUT", "/mmds/config", r#"{"network_interfaces":[]}"#),
-    ("PUT", "/hotplug/memory", r#"{"total_size_mib":1024}"#),
-    ("PUT", "/snapshot/load", r#"{"snapshot_path":"s","mem_file_path":"m"}"#),
     ("PUT", "/actions", r#"{"action_type":"InstanceStart"}"#),
     ("PUT", "/bulkhead/spec", r#"{"boot":{"kernel":"/k"}}"#),
 ];
@@ -40,19 +38,26 @@ const RUNNING_ONLY: &[(&str, &str, &str)] = &[
     ("DELETE", "/drives/d", ""),
     ("PATCH", "/network-interfaces/n", r#"{"iface_id":"n"}"#),
     ("DELETE", "/network-interfaces/n", ""),
-    ("PATCH", "/pmem/p", r#"{"id":"p"}"#),
-    ("DELETE", "/pmem/p", ""),
     ("PATCH", "/balloon", r#"{"amount_mib":1}"#),
     ("GET", "/balloon/statistics", ""),
     ("PATCH", "/balloon/statistics", r#"{"stats_polling_interval_s":1}"#),
     ("PATCH", "/balloon/hinting/start", ""),
     ("GET", "/balloon/hinting/status", ""),
     ("PATCH", "/balloon/hinting/stop", ""),
-    ("GET", "/hotplug/memory", ""),
-    ("PATCH", "/hotplug/memory", r#"{"requested_size_mib":128}"#),
-    ("PUT", "/snapshot/create", r#"{"snapshot_path":"s","mem_file_path":"m"}"#),
     ("PUT", "/bulkhead/actions", r#"{"action_type":"PowerButton"}"#),
     ("GET", "/bulkhead/console", ""),
+];
+
+/// Requests of later versions.
+const LATER: &[(&str, &str, &str)] = &[
+    ("PUT", "/pmem/p", r#"{"id":"p","path_on_host":"/p"}"#),
+    ("PATCH", "/pmem/p", r#"{"id":"p"}"#),
+    ("DELETE", "/pmem/p", ""),
+    ("GET", "/hotplug/memory", ""),
+    ("PUT", "/hotplug/memory", r#"{"total_size_mib":1024}"#),
+    ("PATCH", "/hotplug/memory", r#"{"requested_size_mib":128}"#),
+    ("PUT", "/snapshot/create", r#"{"snapshot_path":"s","mem_file_path":"m"}"#),
+    ("PUT", "/snapshot/load", r#"{"snapshot_path":"s","mem_file_path":"m"}"#),
 ];
 
 #[test]
@@ -81,27 +86,27 @@ fn what_needs_a_guest_is_refused_before_the_start_of_a_document_too() {
 }
 
 #[test]
-fn what_comes_later_says_so() {
-    let later = |what: &str| {
-        format!("The requested operation is not supported: {what} is not available yet.")
-    };
-    let mut vm = Vm::new();
-    let load = r#"{"snapshot_path":"s","mem_file_path":"m"}"#;
-    assert_eq!(vm.fault("PUT", "/snapshot/load", load), later("PUT /snapshot/load"));
-    let memory = r#"{"total_size_mib":1024}"#;
-    assert_eq!(vm.fault("PUT", "/hotplug/memory", memory), later("PUT /hotplug/memory"));
-    let pmem = r#"{"id":"p","path_on_host":"/p"}"#;
-    assert_eq!(vm.fault("PUT", "/pmem/p", pmem), later("PUT /pmem"));
-    let vhost = r#"{"drive_id":"d","is_root_device":false,"socket":"/s"}"#;
-    assert_eq!(vm.fault("PUT", "/drives/d", vhost), later("a vhost-user drive"));
+fn what_comes_later_says_so_before_and_after_the_start() {
+    for mut vm in [Vm::new(), Vm::started()] {
+        for (method, path, body) in LATER {
+            let what = path.strip_suffix("/p").unwrap_or(path);
+            assert_eq!(vm.fault(method, path, body), later(&format!("{method} {what}")));
+        }
+    }
+}
 
+#[test]
+fn drives_that_come_later_say_so() {
+    let vhost = r#"{"drive_id":"d","is_root_device":false,"socket":"/s"}"#;
+    assert_eq!(Vm::new().fault("PUT", "/drives/d", vhost), later("a vhost-user drive"));
     let mut vm = Vm::started();
-    let create = r#"{"snapshot_path":"s","mem_file_path":"m"}"#;
-    assert_eq!(vm.fault("PUT", "/snapshot/create", create), later("PUT /snapshot/create"));
-    assert_eq!(vm.fault("GET", "/hotplug/memory", ""), later("GET /hotplug/memory"));
     assert_eq!(vm.fault("DELETE", "/drives/d", ""), later("DELETE /drives"));
     let drive = r#"{"drive_id":"d","is_root_device":false,"path_on_host":"/d"}"#;
     assert_eq!(vm.fault("PUT", "/drives/d", drive), later("PUT /drives while the guest runs"));
+}
+
+fn later(what: &str) -> String {
+    format!("The requested operation is not supported: {what} is not available yet.")
 }
 
 #[test]
