@@ -14,6 +14,8 @@ use log::{LevelFilter, Log, Metadata, Record};
 use rustix::fs::OFlags;
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::shorten::shorten;
+
 /// Lines that could not be written.
 pub(crate) static MISSED: Counter = Counter::new();
 
@@ -112,7 +114,7 @@ fn line(state: &State, record: &Record<'_>) -> String {
         let (file, line) = (record.file().unwrap_or("-"), record.line().unwrap_or(0));
         head.push_str(&format!(":{file}:{line}"));
     }
-    format!("{} [{head}] {}\n", timestamp(), record.args())
+    format!("{} [{head}] {}\n", timestamp(), shorten(record.args().to_string()))
 }
 
 /// Now, UTC.

@@ -21,6 +21,7 @@ mod monitor;
 mod notify;
 mod operate;
 mod serve;
+mod shorten;
 mod start;
 mod terminal;
 
@@ -39,9 +40,10 @@ fn main() -> ExitCode {
     match serve::run(args, started) {
         Ok(status) => status.into(),
         Err(error) => {
-            log::error!("{error:#}");
+            let error = shorten::shorten(format!("{error:#}"));
+            log::error!("{error}");
             // Standard error may be closed; then the log is all there is.
-            let _ = writeln!(std::io::stderr(), "bulkhead-vmm: {error:#}");
+            let _ = writeln!(std::io::stderr(), "bulkhead-vmm: {error}");
             FAILED.into()
         }
     }
