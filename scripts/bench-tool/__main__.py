@@ -97,11 +97,10 @@ def measure(options, folder):
     programs = [("bulkhead", options.monitor, options.monitor_flag)]
     if options.peer:
         programs.append(("peer", options.peer, options.peer_flag))
-    monitors = [Monitor(name, os.path.abspath(path), flags, folder)
-                for name, path, flags in programs]
-    for monitor in monitors:
-        if not os.access(monitor.program, os.X_OK):
-            sys.exit(f"bench: {monitor.program} is not a program")
+    for _, path, _ in programs:
+        if not os.access(path, os.X_OK):
+            sys.exit(f"bench: {path} is not a program")
+    monitors = [Monitor(name, path, flags, folder) for name, path, flags in programs]
     figures = {}
     bench = Bench(folder, options)
     short = {"exec-exit": ("us", bench.exec_to_exit, options.n),

@@ -3,6 +3,7 @@
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -28,7 +29,8 @@ class Monitor:
 
     def __init__(self, name, program, flags, folder):
         self.name = name
-        self.program = program
+        # A copy of its own: memory that others share who run the same file would not be counted.
+        self.program = shutil.copy(program, os.path.join(folder, name))
         self.flags = flags
         self.folder = folder
         self.log = os.path.join(folder, f"{name}.log")
