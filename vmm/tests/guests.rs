@@ -21,6 +21,14 @@ fn a_guest_that_resets_through_the_keyboard_controller_ends_with_reboot() {
 }
 
 #[test]
+fn a_guest_that_asked_for_its_end_does_not_go_on() {
+    // mov al, 0xfe; out 0x64, al; 1: out 0x10, al; jmp 1b
+    let (ended, probe) = run(&[&RESET[..4], &[0xe6, 0x10, 0xeb, 0xfc]].concat(), Entry::Pvh);
+    assert_eq!(ended.end, MachineEnd::Reboot);
+    assert!(probe.written().is_empty());
+}
+
+#[test]
 fn a_jump_to_the_reset_vector_in_real_mode_restarts() {
     // The way of Linux: a 16-bit code segment first, then real mode.
     // lgdt [0x100030]; jmp 8:0x10

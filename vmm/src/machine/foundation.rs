@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
 
@@ -21,7 +22,7 @@ use crate::kvm::interrupt::{KvmIrqLine, KvmMsiSource};
 use crate::kvm::{CreateVmError, Kvm, Vm};
 use crate::memory::slots::{self, SlotError};
 use crate::memory::{AddressSpace, AllocateError, Backing, LayoutError, Pages, allocate, populate};
-use crate::vcpu::run::Buses;
+use crate::vcpu::run::{Buses, MachineWide};
 use crate::vcpu::thread::StartError;
 use crate::vcpu::{VcpuHandle, VcpuSetup};
 use crate::x86_64::cpuid::{Cpuid, CpuidError, Supported, Topology};
@@ -80,6 +81,7 @@ pub struct Foundation {
     phases: Arc<Phases>,
     messages: Receiver<Message>,
     sender: Sender<Message>,
+    over: Arc<AtomicBool>,
     vcpu_count: u8,
 }
 
@@ -105,7 +107,9 @@ impl Foundation {
         vm.add_interrupt_controllers(kvm)?;
         let setup = vcpu_setup(&vm, params, &supported);
         let (sender, messages) = channel();
-        let (vcpus, buses) = spawn_vcpus(params.cpu.count, &setup, &phases, &sender)?;
+        let over = Arc::<AtomicBool>::default();
+        let wide = MachineWide { phases: Arc::clone(&phases), over: Arc::clone(&over) };
+        let (vcpus, buses) = spawn_vcpus(params.cpu.count, &setup, &wide, &sender)?;
         Ok(Self {
             vcpus,
             buses,
@@ -116,6 +120,7 @@ impl Foundation {
             phases,
             messages,
             sender,
+            over,
             vcpu_count: params.cpu.count,
         })
     }
@@ -155,7 +160,7 @@ impl Foundation {
 
     /// Where devices pass on what the guest asks of the machine.
     pub fn guest_requests(&self) -> Arc<dyn GuestRequests> {
-        Arc::new(Requests(self.sender.clone()))
+        Arc::new(Requests { owner: self.sender.clone(), over: Arc::clone(&self.over) })
     }
 
     /// When what was reached.
@@ -213,7 +218,7 @@ type Started = (Vec<VcpuHandle>, Vec<Sender<Buses>>);
 fn spawn_vcpus(
     count: u8,
     setup: &VcpuSetup,
-    phases: &Arc<Phases>,
+    wide: &MachineWide,
     messages: &Sender<Message>,
 ) -> Result<Started, StartError> {
     let (mut vcpus, mut buses) = (Vec::new(), Vec::new());
@@ -221,8 +226,7 @@ fn spawn_vcpus(
         let (sender, receiver) = channel();
         let messages = messages.clone();
         let on_end = Box::new(move |end| drop(messages.send(Message::Vcpu(index, end))));
-        let phases = Arc::clone(phases);
-        vcpus.push(VcpuHandle::spawn(index, setup.clone(), receiver, phases, on_end)?);
+        vcpus.push(VcpuHandle::spawn(index, setup.clone(), receiver, wide.clone(), on_end)?);
         buses.push(sender);
     }
     Ok((vcpus, buses))

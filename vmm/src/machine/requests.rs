@@ -1,5 +1,7 @@
 //! Messages to the machine's owner.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 
 use devices::legacy::{GuestRequest, GuestRequests};
@@ -18,11 +20,19 @@ pub(super) enum Message {
 }
 
 /// Passes guests' requests on to the machine's owner.
-pub(super) struct Requests(pub(super) Sender<Message>);
+pub(super) struct Requests {
+    pub(super) owner: Sender<Message>,
+    /// Set with a request that ends the machine: vCPUs do not go on after it, though the owner
+    /// takes a moment to stop them.
+    pub(super) over: Arc<AtomicBool>,
+}
 
 impl GuestRequests for Requests {
     fn request(&self, request: GuestRequest) {
+        if request != GuestRequest::Panicked {
+            self.over.store(true, Ordering::Release);
+        }
         // When the owner is gone there is nothing left to ask for.
-        let _ = self.0.send(Message::Guest(request));
+        let _ = self.owner.send(Message::Guest(request));
     }
 }

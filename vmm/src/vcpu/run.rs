@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 
 use devices::bus::Bus;
@@ -40,6 +41,15 @@ pub struct Buses {
     pub mmio: Arc<Bus>,
 }
 
+/// What the vCPUs share with the machine.
+#[derive(Clone, Debug)]
+pub struct MachineWide {
+    /// Notes when the guest is first entered.
+    pub phases: Arc<Phases>,
+    /// The guest has asked for the machine's end: no vCPU goes on.
+    pub over: Arc<AtomicBool>,
+}
+
 /// A vCPU on its own thread.
 pub(super) struct Vcpu {
     pub(super) fd: VcpuFd,
@@ -47,8 +57,7 @@ pub(super) struct Vcpu {
     pub(super) commands: Receiver<Command>,
     pub(super) buses: Buses,
     pub(super) exits: Arc<Exits>,
-    /// Notes when the guest is first entered.
-    pub(super) phases: Arc<Phases>,
+    pub(super) machine: MachineWide,
     /// Confines this thread; called before the guest is first entered.
     pub(super) confine: Option<Arc<dyn Fn() + Send + Sync>>,
 }
@@ -71,6 +80,7 @@ impl Vcpu {
                     Err(_) => State::Stopped,
                 },
                 State::Running => match self.enter_guest() {
+                    Ok(()) if self.is_over() => State::Paused,
                     Ok(()) => self.obey_all(),
                     Err(end) => return Some(end),
                 },
@@ -109,13 +119,17 @@ impl Vcpu {
         }
     }
 
-    /// Runs the guest and serves its exits until the thread is kicked.
+    fn is_over(&self) -> bool {
+        self.machine.over.load(Ordering::Acquire)
+    }
+
+    /// Runs the guest and serves its exits until the thread is kicked or the machine is to end.
     fn enter_guest(&mut self) -> Result<(), VcpuEnd> {
         if let Some(confine) = self.confine.take() {
             confine();
-            self.phases.reach(Phase::Entered);
+            self.machine.phases.reach(Phase::Entered);
         }
-        loop {
+        while !self.is_over() {
             if let Err(error) = self.fd.run().map(|_| ()) {
                 match error.errno() {
                     // KVM completes what the last exit left undone before it says this.
@@ -129,6 +143,7 @@ impl Vcpu {
             }
             self.serve_exit()?;
         }
+        Ok(())
     }
 
     fn serve_exit(&mut self) -> Result<(), VcpuEnd> {

@@ -10,10 +10,9 @@ use vmm_sys_util::signal::Killable;
 use super::end::VcpuEnd;
 use super::exits::Exits;
 use super::kick::{self, ImmediateExit};
-use super::run::{Buses, Command, Vcpu};
+use super::run::{Buses, Command, MachineWide, Vcpu};
 use super::setup::{SetupError, VcpuSetup};
 use crate::boot::Entry;
-use crate::machine::phases::Phases;
 use crate::x86_64::registers::RegistersError;
 
 /// Why a vCPU could not be started.
@@ -69,7 +68,7 @@ impl VcpuHandle {
         index: u8,
         setup: VcpuSetup,
         buses: Receiver<Buses>,
-        phases: Arc<Phases>,
+        machine: MachineWide,
         on_end: OnEnd,
     ) -> Result<Self, StartError> {
         kick::install_handler().map_err(StartError::Handler)?;
@@ -91,7 +90,7 @@ impl VcpuHandle {
                 commands: receiver,
                 buses,
                 exits: its_exits,
-                phases,
+                machine,
                 confine: Some(setup.confine),
             };
             if let Some(end) = vcpu.run() {
