@@ -5,7 +5,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use support::{Entry, RESET, foundation, kernel, machine, run, wait};
-use vm_spec::MachineEnd;
+use vm_spec::{MAX_VCPUS, MachineEnd};
 use vmm::machine::{Phase, State};
 use vmm::vcpu::VcpuEnd;
 
@@ -174,6 +174,36 @@ fn wait_for_writes(probe: &support::Probe, count: usize) {
         assert!(Instant::now() < deadline, "the guest makes no progress");
         std::thread::yield_now();
     }
+}
+
+#[test]
+fn all_254_vcpus_start_and_know_their_apic_ids() {
+    // Real mode: mov eax, 1; cpuid; shr ebx, 24; mov al, bl; out 0x10, al; l: hlt; jmp l
+    let others = [
+        0x66, 0xb8, 1, 0, 0, 0, 0x0f, 0xa2, 0x66, 0xc1, 0xeb, 24, 0x88, 0xd8, 0xe6, 0x10, 0xf4,
+        0xeb, 0xfd,
+    ];
+    // mov esi, 0x100040; mov edi, 0x8000; mov ecx, 19; rep movsb
+    let mut code = vec![0xbe, 0x40, 0x00, 0x10, 0x00, 0xbf, 0x00, 0x80, 0x00, 0x00];
+    code.extend([0xb9, 19, 0x00, 0x00, 0x00, 0xf3, 0xa4]);
+    // To all but this one, through the interrupt command register: INIT, then SIPI to 0x8000.
+    // mov dword [0xfee00300], 0xc4500; mov dword [0xfee00300], 0xc4608; l: hlt; jmp l
+    code.extend([0xc7, 0x05, 0x00, 0x03, 0xe0, 0xfe, 0x00, 0x45, 0x0c, 0x00]);
+    code.extend([0xc7, 0x05, 0x00, 0x03, 0xe0, 0xfe, 0x08, 0x46, 0x0c, 0x00]);
+    code.extend([0xf4, 0xeb, 0xfd]);
+    code.resize(0x40, 0x90);
+    code.extend(others);
+
+    let (machine, probe) = machine(kernel(&code, Entry::Pvh), MAX_VCPUS);
+    let control = machine.control();
+    let owner = std::thread::spawn(move || machine.run());
+    control.resume().unwrap();
+    wait_for_writes(&probe, 253);
+    control.stop().unwrap();
+    assert_eq!(owner.join().unwrap().end, MachineEnd::Stopped);
+    let mut ids = probe.written().concat();
+    ids.sort_unstable();
+    assert_eq!(ids, (1..=253).collect::<Vec<u8>>());
 }
 
 #[test]

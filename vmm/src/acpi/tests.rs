@@ -73,18 +73,34 @@ fn fixed_table_describes_a_reduced_machine_with_its_registers() {
     assert_eq!(fadt[109] & 2, 2, "keyboard controller");
 }
 
+/// The structures of the interrupt controllers' table, each with its kind and length in front.
+fn controllers(bytes: &[u8]) -> Vec<&[u8]> {
+    let madt = listed(bytes)[1].1;
+    let mut structures = Vec::new();
+    let mut at = 44;
+    while at < madt.len() {
+        let length = usize::from(madt[at + 1]);
+        structures.push(&madt[at..at + length]);
+        at += length;
+    }
+    structures
+}
+
 #[test]
 fn processor_beyond_a_byte_has_an_x2apic_entry() {
     let bytes = lay_out(START, &platform());
-    let tables = listed(&bytes);
-    let madt = tables[1].1;
-    let mut kinds = Vec::new();
-    let mut at = 44;
-    while at < madt.len() {
-        kinds.push(madt[at]);
-        at += usize::from(madt[at + 1]);
-    }
+    let kinds: Vec<_> = controllers(&bytes).iter().map(|structure| structure[0]).collect();
     assert_eq!(kinds, [0, 0, 9, 1, 4]);
+}
+
+#[test]
+fn all_254_processors_are_listed_as_enabled() {
+    let bytes = lay_out(START, &Platform { apic_ids: (0..254).collect(), ..platform() });
+    let structures = controllers(&bytes);
+    // Kind 0: processor, APIC id, flags of 32 bits with "enabled" first (ACPI 6.5, 5.2.12.2).
+    let processors = structures.iter().filter(|structure| structure[0] == 0);
+    let listed: Vec<_> = processors.map(|p| (p[2], p[3], p[4] & 1)).collect();
+    assert_eq!(listed, (0..254).map(|id| (id, id, 1)).collect::<Vec<_>>());
 }
 
 #[test]
