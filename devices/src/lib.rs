@@ -16,6 +16,7 @@ pub mod memory;
 pub mod metrics;
 pub mod mmds;
 pub mod net;
+pub mod occurrences;
 pub mod pci;
 pub mod rate_limiter;
 pub mod virtio;

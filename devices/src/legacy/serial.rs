@@ -1,7 +1,6 @@
 //! The 16550 serial port: its registers are vm-superio's, this adds what is around them.
 
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -15,6 +14,7 @@ use super::request::{GuestRequest, GuestRequests};
 use crate::bus::BusDevice;
 use crate::interrupt::IrqLine;
 use crate::metrics::Counter;
+use crate::occurrences::Occurrences;
 use crate::rate_limiter::TokenBucket;
 
 /// First port of COM1.
@@ -101,7 +101,7 @@ impl Write for Output {
 pub struct SerialPort {
     uart: Mutex<Serial<Line, Events, Output>>,
     metrics: Arc<SerialMetrics>,
-    failures: AtomicU64,
+    failures: Occurrences,
 }
 
 impl SerialPort {
@@ -119,7 +119,7 @@ impl SerialPort {
         let watch = PanicWatch::default();
         let output = Output { sink, limit, watch, requests, metrics: Arc::clone(&metrics) };
         let uart = Serial::with_events(Line(line), events, output);
-        Ok(Self { uart: Mutex::new(uart), metrics, failures: AtomicU64::new(0) })
+        Ok(Self { uart: Mutex::new(uart), metrics, failures: Occurrences::new() })
     }
 
     /// What is counted.
@@ -148,10 +148,8 @@ impl SerialPort {
         self.uart.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Logs failure number 1, 2, 4, 8, …
     fn fail(&self, error: &Error<io::Error>) {
-        let count = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
-        if count.is_power_of_two() {
+        if let Some(count) = self.failures.next() {
             error!("serial port: {error:?} (failures so far: {count})");
         }
     }

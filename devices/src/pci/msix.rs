@@ -2,12 +2,14 @@
 //!
 //! Triggering takes no lock: a worker looks at one atomic and writes one eventfd.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use log::error;
 
 use crate::interrupt::{MsiMessage, MsiVector};
+use crate::occurrences::Occurrences;
 
 /// Bytes of one table entry.
 pub const ENTRY_SIZE: u64 = 16;
@@ -142,19 +144,6 @@ impl Msix {
         }
     }
 
-    /// Masks all, switches MSI-X off and forgets what is pending, as a function reset does.
-    pub fn reset(&self) {
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        table.control = 0;
-        for (index, vector) in self.vectors.iter().enumerate() {
-            if let Some(entry) = table.entries.get_mut(index) {
-                entry.control = VECTOR_MASK;
-            }
-            vector.masked.store(true, Ordering::SeqCst);
-            vector.pending.store(false, Ordering::SeqCst);
-        }
-    }
-
     /// Brings vector `index` in line with its entry.
     fn update(&self, table: &mut Table, index: usize) {
         let enabled = table.control & (ENABLE | FUNCTION_MASK) == ENABLE;
@@ -169,7 +158,7 @@ impl Msix {
         if entry.routed != Some(entry.message) {
             match vector.msi.route(entry.message) {
                 Ok(()) => entry.routed = Some(entry.message),
-                Err(e) => error!("failed to route MSI-X vector {index}: {e}"),
+                Err(e) => report("route", index, &e),
             }
         }
         vector.masked.store(false, Ordering::SeqCst);
@@ -181,7 +170,17 @@ impl Msix {
 
 fn deliver(index: u16, vector: &Vector) {
     if let Err(e) = vector.msi.trigger() {
-        error!("failed to deliver MSI-X vector {index}: {e}");
+        report("deliver", index.into(), &e);
+    }
+}
+
+/// Addresses are the guest's choice, and the host may refuse them each time.
+fn report(operation: &str, index: usize, error: &io::Error) {
+    static SEEN: Occurrences = Occurrences::new();
+    if let Some(seen) = SEEN.next() {
+        error!(
+            "failed to {operation} MSI-X vector {index}: {error} (such failures so far: {seen})"
+        );
     }
 }
 

@@ -18,6 +18,7 @@ use super::buffers::Buffers;
 use super::device::Interrupt;
 use crate::memory::{GuestRam, Memory};
 use crate::metrics::QueueMetrics;
+use crate::occurrences::Occurrences;
 
 /// Bytes of the used ring before its elements, and of one of them (VIRTIO 1.3, 2.7.8).
 const USED_RING: u64 = 4;
@@ -384,12 +385,9 @@ impl Chain {
     }
 }
 
-/// Logs the first malformed chain of each power of two, so that a guest cannot flood the log.
 fn warn_limited(index: u16, head: u16, fault: ChainFault) {
-    use std::sync::atomic::AtomicU64;
-    static SEEN: AtomicU64 = AtomicU64::new(0);
-    let seen = SEEN.fetch_add(1, Ordering::Relaxed) + 1;
-    if seen.is_power_of_two() {
+    static SEEN: Occurrences = Occurrences::new();
+    if let Some(seen) = SEEN.next() {
         warn!("queue {index}: dropped chain {head}: {fault} (malformed chains so far: {seen})");
     }
 }

@@ -165,6 +165,17 @@ mod tests {
     }
 
     #[test]
+    fn control_features_are_offered_only_where_there_are_commands_for_them() {
+        let bits = features(&NetConfig::default(), 2, Offloads::all());
+        // Of all those whose name says control: CTRL_VQ, _RX, _RX_EXTRA, _MAC_ADDR, MQ, ANNOUNCE
+        // and GUEST_OFFLOADS; not CTRL_VLAN (19), VQ_NOTF_COAL (52), NOTF_COAL (53), RSS (60) nor
+        // HASH_REPORT (57).
+        let implemented = [2, 17, 18, 20, 21, 22, 23].map(|bit| bits >> bit & 1);
+        let others = [19, 52, 53, 57, 60].map(|bit| bits >> bit & 1);
+        assert_eq!((implemented, others), ([1; 7], [0; 5]));
+    }
+
+    #[test]
     fn backend_without_checksums_offers_no_offloads() {
         let features = features(&NetConfig::default(), 1, Offloads::TSO4);
         assert!(has(features, VIRTIO_NET_F_MRG_RXBUF));

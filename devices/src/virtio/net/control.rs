@@ -12,6 +12,7 @@ use super::filter::{MacAddress, RxFilter};
 use super::handler::PairHandler;
 use super::metrics::NetMetrics;
 use super::rx::RxMode;
+use crate::occurrences::Occurrences;
 use crate::virtio::buffers::Buffers;
 use crate::virtio::device::StartQueueError;
 use crate::virtio::event_loop::{Context, Handler, Remote};
@@ -83,6 +84,7 @@ pub(super) struct ControlHandler {
     pending: Option<Pending>,
     /// How many commands needed confirmation so far.
     count: u64,
+    refusals: Occurrences,
 }
 
 impl ControlHandler {
@@ -104,6 +106,7 @@ impl ControlHandler {
             mode: RxMode::default(),
             pending: None,
             count: 0,
+            refusals: Occurrences::new(),
         }
     }
 
@@ -246,8 +249,10 @@ impl ControlHandler {
         if pending.missing == 0
             && let Some(Pending { head, status, refused, .. }) = self.pending.take()
         {
-            if refused {
-                warn!("the host's network interface refused a command of the guest");
+            if refused && let Some(seen) = self.refusals.next() {
+                warn!(
+                    "the host's network interface refused a command of the guest ({seen} so far)"
+                );
             }
             self.finish(head, Some((&status, refused)));
             self.run(cx);

@@ -16,6 +16,7 @@ use super::metrics::NetMetrics;
 use super::rx::{Receiver, RxMode, Sources};
 use super::tx::Transmitter;
 use crate::net::{NetBackend, Offloads};
+use crate::occurrences::Occurrences;
 #[cfg(feature = "fake-driver")]
 use crate::rate_limiter::LimiterConfig;
 use crate::rate_limiter::{LimitTimer, SharedLimiter, Wait};
@@ -77,6 +78,8 @@ pub struct PairHandler {
     link_up: bool,
     enabled: bool,
     gone: bool,
+    /// Times that a driver began and the interface could not be set up for it.
+    failures: Occurrences,
 }
 
 impl PairHandler {
@@ -99,6 +102,7 @@ impl PairHandler {
             link_up: true,
             enabled: true,
             gone: false,
+            failures: Occurrences::new(),
         })
     }
 
@@ -129,8 +133,12 @@ impl PairHandler {
         self.set_mode(mode);
         // One queue of the backend stands for all.
         let offloaded = if enabled { self.set_offloads(offloads) } else { Ok(()) };
-        if let Err(e) = offloaded.and_then(|()| self.set_enabled(enabled, cx)) {
-            error!("failed to set the host's network interface up for the guest: {e}");
+        if let Err(e) = offloaded.and_then(|()| self.set_enabled(enabled, cx))
+            && let Some(seen) = self.failures.next()
+        {
+            error!(
+                "failed to set the host's interface up for the guest ({seen} times so far): {e}"
+            );
         }
     }
 

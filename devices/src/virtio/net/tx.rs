@@ -10,6 +10,7 @@ use super::detour::{Detour, PEEK};
 use super::handler::{Port, Progress};
 use super::header::{ETHERNET_HEADER_LEN, HEADER_LEN, LARGE_FRAME, NetHeader};
 use super::rx::is_gone;
+use crate::occurrences::Occurrences;
 use crate::virtio::buffers::{Buffers, MAX_IOVECS};
 use crate::virtio::queue::{Chain, Queue, QueueState};
 
@@ -150,12 +151,9 @@ fn write(fd: BorrowedFd<'_>, frame: &Buffers) -> Sent {
     }
 }
 
-/// Logs the first bad header of each power of two, so that a guest cannot flood the log.
 fn warn_limited(fault: super::header::HeaderFault) {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static SEEN: AtomicU64 = AtomicU64::new(0);
-    let seen = SEEN.fetch_add(1, Ordering::Relaxed) + 1;
-    if seen.is_power_of_two() {
+    static SEEN: Occurrences = Occurrences::new();
+    if let Some(seen) = SEEN.next() {
         warn!("dropped a frame from the guest: {fault} (such frames so far: {seen})");
     }
 }

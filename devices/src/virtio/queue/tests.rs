@@ -1,6 +1,6 @@
 use std::sync::atomic::Ordering::Relaxed;
 
-use virtio_bindings::virtio_ring::VRING_DESC_F_NEXT;
+use virtio_bindings::virtio_ring::{VRING_DESC_F_INDIRECT, VRING_DESC_F_NEXT};
 use vm_memory::GuestRegionMmap;
 
 use super::*;
@@ -48,6 +48,53 @@ fn looping_chain_is_dropped_and_the_next_one_served() {
     assert_eq!(driver.used(), [(0, 0)]);
     assert_eq!(driver.metrics.malformed.get(), 1);
     assert!(driver.interrupt.resets.lock().unwrap().is_empty());
+}
+
+#[test]
+fn loop_in_an_indirect_table_and_a_table_within_a_table_are_dropped() {
+    let mut driver = FakeDriver::new(4);
+    let (rings, table) = (driver.layout.descriptors, DATA + 0x1000);
+    driver.write_descriptor(table, 0, (DATA, 4, VRING_DESC_F_NEXT, 1));
+    driver.write_descriptor(table, 1, (DATA, 4, VRING_DESC_F_NEXT, 0));
+    driver.write_descriptor(rings, 0, (table, 32, VRING_DESC_F_INDIRECT, 0));
+    driver.write_descriptor(table, 2, (table + 32, 16, VRING_DESC_F_INDIRECT, 0));
+    driver.write_descriptor(rings, 1, (table + 32, 16, VRING_DESC_F_INDIRECT, 0));
+    driver.write_descriptor(rings, 2, (table, 17, VRING_DESC_F_INDIRECT, 0));
+    for head in 0..3 {
+        driver.make_available(head);
+    }
+    assert!(driver.queue().next().is_none());
+    assert_eq!(driver.used(), [(0, 0), (1, 0), (2, 0)]);
+    assert_eq!(driver.metrics.malformed.get(), 3);
+}
+
+#[test]
+fn chain_of_more_than_4_gib_is_dropped() {
+    let mut driver = FakeDriver::new(4);
+    driver.add(&[Part::Read(DATA, u32::MAX), Part::Read(DATA, 1)]);
+    assert!(driver.queue().next().is_none());
+    assert_eq!(driver.metrics.malformed.get(), 1);
+}
+
+#[test]
+fn descriptors_that_change_after_the_chain_was_taken_have_no_effect() {
+    let mut driver = FakeDriver::new(4);
+    driver.write(DATA, b"before");
+    let table = DATA + 0x1000;
+    driver.add(&[Part::Read(DATA, 6)]);
+    driver.add_indirect(table, &[Part::Read(DATA, 6), Part::Write(DATA + 8, 1)]);
+    let mut queue = driver.queue();
+    let chains = [queue.next().unwrap(), queue.next().unwrap()];
+    for (table, at) in [(driver.layout.descriptors, 0), (driver.layout.descriptors, 1), (table, 0)]
+    {
+        driver.write_descriptor(table, at, (u64::MAX, u32::MAX, VRING_DESC_F_NEXT, 0));
+    }
+    for chain in &chains {
+        let mut data = [0; 16];
+        assert_eq!(chain.readable.copy_to(&mut data).unwrap(), 6);
+        assert_eq!(&data[..6], b"before");
+    }
+    assert_eq!(chains[1].writable.len(), 1);
 }
 
 #[test]

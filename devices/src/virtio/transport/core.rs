@@ -186,7 +186,8 @@ impl Core {
         if value & kept != kept {
             return;
         }
-        let mut new = u32::from(value | old);
+        // DEVICE_NEEDS_RESET is the device's to set.
+        let mut new = u32::from(value | old) & !VIRTIO_CONFIG_S_NEEDS_RESET;
         let rising = new & !u32::from(old);
         if rising & VIRTIO_CONFIG_S_FEATURES_OK != 0 {
             let foreign = self.driver_features & !self.offered() != 0;
@@ -197,7 +198,7 @@ impl Core {
         if new & VIRTIO_CONFIG_S_FEATURES_OK == 0 {
             new &= !VIRTIO_CONFIG_S_DRIVER_OK;
         }
-        self.shared.set_status(new as u8);
+        self.shared.add_status(new as u8);
         if rising & new & VIRTIO_CONFIG_S_DRIVER_OK != 0 {
             self.activate();
         }
@@ -258,7 +259,7 @@ impl Core {
         self.device_features_select = 0;
         self.driver_features_select = 0;
         self.queue_select = 0;
-        self.shared.set_status(0);
+        self.shared.clear_status();
     }
 
     fn reset_queue(&mut self, index: u16) {

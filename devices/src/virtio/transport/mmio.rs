@@ -134,11 +134,12 @@ impl MmioTransport {
             VIRTIO_MMIO_QUEUE_NUM => core.set_queue_size(value.try_into().unwrap_or(0)),
             VIRTIO_MMIO_QUEUE_READY if value == 1 => core.enable_queue(),
             VIRTIO_MMIO_QUEUE_READY => core.disable_selected_queue(),
-            QUEUE_RESET => core.reset_selected_queue(),
+            QUEUE_RESET if value == 1 => core.reset_selected_queue(),
             VIRTIO_MMIO_INTERRUPT_ACK => {
                 self.interrupt.status.fetch_and(!value, Ordering::AcqRel);
             }
-            VIRTIO_MMIO_STATUS => {
+            // Other bits are reserved.
+            VIRTIO_MMIO_STATUS if value <= 0xff => {
                 core.set_status(value as u8);
                 if value == 0 {
                     self.interrupt.status.store(0, Ordering::Release);

@@ -272,9 +272,8 @@ impl BusDevice for PciTransport {
         match offset {
             COMMON..ISR => {
                 let mut core = lock(&self.core);
-                let was = core.shared.status();
                 pci_common::write(&mut core, &self.interrupt, offset - COMMON, data);
-                if was != 0 && core.shared.status() == 0 {
+                if pci_common::is_reset(offset - COMMON, data) {
                     self.interrupt.reset();
                 }
             }

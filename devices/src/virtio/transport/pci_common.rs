@@ -104,6 +104,11 @@ pub(super) fn write(core: &mut Core, interrupt: &PciInterrupt, offset: u64, data
     }
 }
 
+/// Whether such a write resets the device (VIRTIO 1.3, 4.1.4.3.1).
+pub(super) fn is_reset(offset: u64, data: &[u8]) -> bool {
+    offset == DEVICE_STATUS && data == [0]
+}
+
 fn write_u16(core: &mut Core, interrupt: &PciInterrupt, offset: u64, value: u16) {
     match offset {
         CONFIG_MSIX_VECTOR => interrupt.set_vector(&interrupt.config_vector, value),

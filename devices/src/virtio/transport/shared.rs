@@ -21,8 +21,13 @@ impl Shared {
         self.status.load(Ordering::Acquire)
     }
 
-    pub(super) fn set_status(&self, status: u8) {
-        self.status.store(status, Ordering::Release);
+    /// Sets bits. The device may set its own meanwhile, which stays.
+    pub(super) fn add_status(&self, bits: u8) {
+        self.status.fetch_or(bits, Ordering::AcqRel);
+    }
+
+    pub(super) fn clear_status(&self) {
+        self.status.store(0, Ordering::Release);
     }
 
     pub(super) fn generation(&self) -> u32 {

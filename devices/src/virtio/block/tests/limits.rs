@@ -44,6 +44,23 @@ fn kick_does_not_get_around_the_limit() {
 }
 
 #[test]
+fn header_that_changes_while_its_request_waits_is_read_once() {
+    let mut rig = limited(ONE);
+    add_reads(&mut rig, 2);
+    rig.kick();
+    assert_eq!(rig.driver.used().len(), 1);
+    // The waiting read of sector 0 becomes a write beyond the end, for whoever looks again.
+    rig.header(VIRTIO_BLK_T_OUT, u64::MAX / 512);
+    rig.driver.write(PAYLOAD, &[0xaa; 512]);
+    let none = LimiterUpdate { ops: Some(BucketConfig::default()), bandwidth: None };
+    rig.shared.limiter.update(none);
+    rig.turn(0);
+    rig.kick();
+    assert_eq!(rig.driver.used(), [(3, 513)]);
+    assert_eq!((rig.driver.read(STATUS, 1)[0], rig.driver.read(PAYLOAD, 1)[0]), (OK, 1));
+}
+
+#[test]
 fn bytes_are_limited_too() {
     let bandwidth = BucketConfig { size: 1024, refill_time_ms: 1_800_000, one_time_burst: 0 };
     let limits = LimiterConfig { bandwidth: Some(bandwidth), ops: None };

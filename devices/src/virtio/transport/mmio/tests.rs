@@ -175,6 +175,34 @@ fn queue_select_out_of_range_reads_zero_and_writes_nothing() {
 }
 
 #[test]
+fn status_wider_than_its_bits_and_queue_reset_of_zero_are_ignored() {
+    let rig = Rig::new();
+    rig.run();
+    rig.write(VIRTIO_MMIO_STATUS, 0x100);
+    rig.write(VIRTIO_MMIO_QUEUE_SEL, 0);
+    rig.write(QUEUE_RESET, 0);
+    assert!(rig.runs(0));
+    assert_eq!(rig.read(VIRTIO_MMIO_STATUS), 0xf);
+}
+
+#[test]
+fn only_the_device_says_that_it_needs_a_reset() {
+    let rig = Rig::new();
+    rig.run();
+    rig.write(VIRTIO_MMIO_STATUS, 0x4f);
+    assert_eq!(rig.read(VIRTIO_MMIO_STATUS), 0xf);
+    let interrupt = rig.device.lock().unwrap().activation.as_ref().unwrap().interrupt.clone();
+    interrupt.needs_reset("test");
+    interrupt.needs_reset("again");
+    assert_eq!(*rig.line.0.lock().unwrap(), 1, "the driver is told once");
+    // What the driver writes does not take it back; a reset does.
+    rig.write(VIRTIO_MMIO_STATUS, 0xf);
+    assert_eq!(rig.read(VIRTIO_MMIO_STATUS), 0x4f);
+    rig.write(VIRTIO_MMIO_STATUS, 0);
+    assert_eq!(rig.read(VIRTIO_MMIO_STATUS), 0);
+}
+
+#[test]
 fn pause_keeps_the_place_and_resume_goes_on_from_it() {
     let mut rig = Rig::new();
     rig.run();

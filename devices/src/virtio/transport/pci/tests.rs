@@ -141,6 +141,46 @@ fn reset_forgets_vectors_and_queues() {
 }
 
 #[test]
+fn reset_of_a_device_that_was_not_begun_with_forgets_vectors_too() {
+    let rig = Rig::new();
+    rig.write(0x10, &1u16.to_le_bytes());
+    rig.write(0x14, &[0]);
+    assert_eq!(rig.read(0x10), [0xff, 0xff]);
+}
+
+#[test]
+fn queue_size_cannot_be_impossible_nor_change_while_the_queue_runs() {
+    let rig = Rig::new();
+    for size in [0u16, 3, 65, 128, 0x8000] {
+        rig.write(0x18, &size.to_le_bytes());
+        assert_eq!(rig.read(0x18), 64u16.to_le_bytes(), "{size}");
+    }
+    rig.run();
+    for size in [0u16, 8, 64] {
+        rig.write(0x18, &size.to_le_bytes());
+        rig.write(0x1c, &0u16.to_le_bytes());
+        assert_eq!((rig.read(0x18), rig.read(0x1c)), (16u16.to_le_bytes(), [1, 0]), "{size}");
+    }
+    assert_eq!(rig.device.lock().unwrap().queues[&0].size(), 16);
+}
+
+#[test]
+fn queue_select_out_of_range_reads_zero_and_writes_nothing() {
+    let rig = Rig::new();
+    rig.run();
+    for select in [2u16, 0x8000, 0xffff] {
+        rig.write(0x16, &select.to_le_bytes());
+        rig.write(0x18, &4u16.to_le_bytes());
+        rig.write(0x20, &0x1000u64.to_le_bytes());
+        rig.write(0x1c, &1u16.to_le_bytes());
+        rig.write(0x3a, &1u16.to_le_bytes());
+        assert_eq!((rig.read(0x18), rig.read(0x1c), rig.read(0x20)), ([0; 2], [0; 2], [0; 8]));
+    }
+    rig.write(0x16, &0u16.to_le_bytes());
+    assert_eq!(rig.read(0x1c), [1, 0]);
+}
+
+#[test]
 fn addresses_are_read_whole_and_by_halves() {
     let rig = Rig::new();
     rig.write(0x28, &0x4000u32.to_le_bytes());
