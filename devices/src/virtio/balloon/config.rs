@@ -10,6 +10,8 @@ pub(super) const F_STATS_VQ: u32 = 1;
 pub(super) const F_DEFLATE_ON_OOM: u32 = 2;
 /// VIRTIO_BALLOON_F_FREE_PAGE_HINT.
 pub(super) const F_FREE_PAGE_HINT: u32 = 3;
+/// VIRTIO_BALLOON_F_PAGE_POISON.
+pub(super) const F_PAGE_POISON: u32 = 4;
 /// VIRTIO_BALLOON_F_PAGE_REPORTING.
 pub(super) const F_REPORTING: u32 = 5;
 
@@ -28,31 +30,36 @@ pub(super) struct Registers {
     pub(super) actual: AtomicU32,
     /// The host's hinting command (`free_page_hint_cmd_id`).
     pub(super) hint_command: AtomicU32,
+    /// What the guest's free pages are filled with (`poison_val`).
+    pub(super) poison: AtomicU32,
 }
 
-/// Offset of `actual`, the only field that the driver writes without further features.
+/// Offsets of the fields that the driver writes.
 const ACTUAL: u64 = 4;
+const POISON: u64 = 12;
 
 impl Registers {
     pub(super) fn bytes(&self) -> [u8; CONFIG_LEN] {
         let mut bytes = [0; CONFIG_LEN];
-        let fields = [&self.target, &self.actual, &self.hint_command];
+        let fields = [&self.target, &self.actual, &self.hint_command, &self.poison];
         for (to, field) in bytes.chunks_exact_mut(4).zip(fields) {
             to.copy_from_slice(&field.load(Ordering::Relaxed).to_le_bytes());
         }
         bytes
     }
 
-    /// Takes what of `data`, written at `offset`, falls on `actual`.
+    /// Takes what of `data`, written at `offset`, falls on fields of the driver.
     pub(super) fn write(&self, offset: u64, data: &[u8]) {
-        let mut actual = self.actual.load(Ordering::Relaxed).to_le_bytes();
-        for (to, at) in actual.iter_mut().zip(ACTUAL..) {
-            let byte = at.checked_sub(offset).and_then(|i| data.get(usize::try_from(i).ok()?));
-            if let Some(byte) = byte {
-                *to = *byte;
+        for (field, start) in [(&self.actual, ACTUAL), (&self.poison, POISON)] {
+            let mut bytes = field.load(Ordering::Relaxed).to_le_bytes();
+            for (to, at) in bytes.iter_mut().zip(start..) {
+                let byte = at.checked_sub(offset).and_then(|i| data.get(usize::try_from(i).ok()?));
+                if let Some(byte) = byte {
+                    *to = *byte;
+                }
             }
+            field.store(u32::from_le_bytes(bytes), Ordering::Relaxed);
         }
-        self.actual.store(u32::from_le_bytes(actual), Ordering::Relaxed);
     }
 }
 

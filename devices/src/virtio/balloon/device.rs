@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::config::{
-    BalloonMetrics, F_DEFLATE_ON_OOM, F_FREE_PAGE_HINT, F_REPORTING, F_STATS_VQ, Registers,
+    BalloonMetrics, F_DEFLATE_ON_OOM, F_FREE_PAGE_HINT, F_PAGE_POISON, F_REPORTING, F_STATS_VQ,
+    Registers,
 };
 use super::handler::BalloonHandler;
 use super::hinting::HintingStatus;
@@ -163,10 +164,13 @@ impl VirtioDevice for Balloon {
 
     fn features(&self) -> u64 {
         let bit = |on: bool, bit: u32| u64::from(on) << bit;
+        // Without it, guests that initialize or poison free pages do not report them.
+        let names_free_pages = self.config.free_page_hinting || self.config.free_page_reporting;
         bit(!self.config.stats_interval.is_zero(), F_STATS_VQ)
             | bit(self.config.deflate_on_oom, F_DEFLATE_ON_OOM)
             | bit(self.config.free_page_hinting, F_FREE_PAGE_HINT)
             | bit(self.config.free_page_reporting, F_REPORTING)
+            | bit(names_free_pages, F_PAGE_POISON)
     }
 
     fn queue_sizes(&self) -> &[u16] {
@@ -199,6 +203,7 @@ impl VirtioDevice for Balloon {
         self.active = None;
         self.registers.actual.store(0, Ordering::Relaxed);
         self.registers.hint_command.store(0, Ordering::Relaxed);
+        self.registers.poison.store(0, Ordering::Relaxed);
         let _ = self.handler.cast(|handler, _| handler.reset());
     }
 }

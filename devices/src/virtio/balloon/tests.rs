@@ -3,7 +3,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::config::{F_FREE_PAGE_HINT, F_REPORTING, F_STATS_VQ, Registers};
+use super::config::{F_FREE_PAGE_HINT, F_PAGE_POISON, F_REPORTING, F_STATS_VQ, Registers};
 use super::pages::MAX_LIST;
 use super::*;
 use crate::virtio::event_loop::{EventLoop, FakeLoop, LoopHandle};
@@ -16,6 +16,7 @@ const FIRST: u64 = 0x1000;
 const STATS: u64 = 1 << F_STATS_VQ;
 const HINT: u64 = 1 << F_FREE_PAGE_HINT;
 const REPORT: u64 = 1 << F_REPORTING;
+const POISON: u64 = 1 << F_PAGE_POISON;
 
 /// A handler with its first three queues in service, all features given.
 struct Bench {
@@ -199,6 +200,50 @@ fn reported_pages_go() {
     assert_eq!(bench.metrics.release_failures.get(), 1);
 }
 
+#[test]
+fn reported_pages_stay_where_the_guest_expects_its_pattern_in_them() {
+    let mut bench = Bench::new(REPORT | POISON, Duration::ZERO);
+    bench.fill(FIRST, 2);
+    let page = |number: u64| [Part::Write(number * PAGE, PAGE as u32)];
+    bench.registers.write(12, &0xaaaa_aaaau32.to_le_bytes());
+    let kept = bench.third.add(&page(FIRST));
+    bench.kick();
+    bench.registers.write(12, &[0; 4]);
+    let gone = bench.third.add(&page(FIRST + 1));
+    bench.kick();
+    assert_eq!(bench.third.used(), [(kept, 0), (gone, 0)]);
+    assert_eq!([bench.page(FIRST), bench.page(FIRST + 1)], [7, 0]);
+    assert_eq!(bench.metrics.reported_bytes.get(), PAGE);
+}
+
+#[test]
+fn pattern_counts_only_where_it_was_negotiated_and_not_for_inflated_pages() {
+    let mut bench = Bench::new(REPORT, Duration::ZERO);
+    bench.fill(FIRST, 1);
+    bench.registers.write(12, &[0xaa; 4]);
+    bench.third.add(&[Part::Write(FIRST * PAGE, PAGE as u32)]);
+    bench.kick();
+    assert_eq!(bench.page(FIRST), 0);
+
+    let mut bench = Bench::new(REPORT | POISON, Duration::ZERO);
+    bench.fill(FIRST, 1);
+    bench.registers.write(12, &[0xaa; 4]);
+    bench.list(&[FIRST as u32]);
+    bench.kick();
+    assert_eq!(bench.page(FIRST), 0);
+}
+
+#[test]
+fn hinted_pages_stay_where_the_guest_expects_its_pattern_in_them() {
+    let mut bench = Bench::new(HINT | POISON, Duration::ZERO);
+    bench.fill(FIRST, 1);
+    bench.registers.write(12, &[0xaa; 4]);
+    bench.handler.start_hinting(true);
+    bench.hint_command(bench.registers.hint_command.load(Relaxed));
+    bench.hint_page(FIRST);
+    assert_eq!((bench.page(FIRST), bench.metrics.hinted_bytes.get()), (7, 0));
+}
+
 impl Bench {
     fn hint_command(&mut self, command: u32) {
         self.third.write(DATA, &command.to_le_bytes());
@@ -281,10 +326,14 @@ fn target_and_actual_pass_through_the_configuration() {
     balloon.write_config(0, &[9; 4]);
     balloon.write_config(8, &[9; 8]);
     balloon.write_config(u64::MAX, &[9; 8]);
+    let mut raw = [0; 8];
+    balloon.read_config(8, &mut raw);
+    assert_eq!(raw, [0, 0, 0, 0, 9, 9, 9, 9], "the pattern is the driver's, the command is not");
     let status = BalloonStatus { target_pages: 0x0102_0304, actual_pages: 0x400 };
     assert_eq!(balloon.status(), status);
     balloon.reset();
-    assert_eq!(balloon.status().actual_pages, 0);
+    balloon.read_config(8, &mut raw);
+    assert_eq!((balloon.status().actual_pages, raw), (0, [0; 8]));
     end(handle, thread);
 }
 
@@ -301,7 +350,7 @@ fn features_follow_the_configuration() {
         free_page_reporting: true,
     };
     let (full, handle, thread) = balloon(config);
-    assert_eq!(full.features(), STATS | HINT | REPORT | 1 << 2);
+    assert_eq!(full.features(), STATS | HINT | REPORT | POISON | 1 << 2);
     end(handle, thread);
 }
 
