@@ -90,7 +90,7 @@ fn uses_terminal(spec: &MachineSpec) -> bool {
     let serial = spec.serial().is_some_and(|serial| is_stdio(&serial.stream));
     serial
         || spec.devices().iter().any(|device| match &device.kind {
-            DeviceKind::Console(console) => is_stdio(&console.stream),
+            DeviceKind::Console(console) => console.streams().any(is_stdio),
             _ => false,
         })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use agent_protocol::client::{ExecSession, ExecSpec};
 use anyhow::Context;
 use tests::{Kernel, RunningVm, TestVm};
-use vm_spec::{Component, ConsoleSpec, StreamSpec};
+use vm_spec::{Component, ConsolePortSpec, ConsoleSpec, StreamSpec};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -50,7 +50,7 @@ fn serial_port_carries_characters_both_ways() -> anyhow::Result<()> {
 fn virtio_console_carries_characters_both_ways_over_a_socket() -> anyhow::Result<()> {
     let vm = TestVm::new(Kernel::Bulkhead612)?;
     let path = vm.folder().join("console.sock");
-    let console = ConsoleSpec { backend: "console-socket".parse()?, slot: None };
+    let console = ConsoleSpec { backend: "console-socket".parse()?, ports: Vec::new(), slot: None };
     let vm = vm
         .with("console", Component::Console(console))?
         .with("console-socket", Component::Stream(StreamSpec::Socket { path: path.clone() }))?
@@ -64,5 +64,35 @@ fn virtio_console_carries_characters_both_ways_over_a_socket() -> anyhow::Result
     let mut reader = reader(&vm, "/dev/hvc0")?;
     socket.write_all(b"typed at hvc0\n")?;
     assert_eq!(reader.line()?, "typed at hvc0");
+    Ok(())
+}
+
+#[test]
+fn ports_beside_the_console_are_found_by_name_and_carry_characters_both_ways() -> anyhow::Result<()>
+{
+    let vm = TestVm::new(Kernel::Bulkhead612)?;
+    let path = vm.folder().join("port.sock");
+    let port = ConsolePortSpec { name: "org.example.0".into(), backend: "port-socket".parse()? };
+    let console = ConsoleSpec { backend: "console-log".parse()?, ports: vec![port], slot: None };
+    let log = vm.folder().join("console.log");
+    let vm = vm
+        .with("console", Component::Console(console))?
+        .with("console-log", Component::Stream(StreamSpec::File { path: log.clone() }))?
+        .with("port-socket", Component::Stream(StreamSpec::Socket { path: path.clone() }))?
+        .boot()?;
+    let names = vm.exec("cat /sys/class/virtio-ports/*/name")?;
+    assert_eq!(names, "org.example.0");
+    let mut socket = UnixStream::connect(path)?;
+    socket.set_read_timeout(Some(LIMIT))?;
+    // Written before anybody in the guest has the port open: it waits.
+    socket.write_all(b"asked early\n")?;
+    let device = "/dev/$(basename $(dirname /sys/class/virtio-ports/*/name))";
+    let heard = vm.exec(&format!("exec 3<>{device}; head -n 1 <&3; echo said over a port >&3"))?;
+    assert_eq!(heard, "asked early");
+    let mut said = String::new();
+    BufReader::new(socket).read_line(&mut said)?;
+    assert_eq!(said, "said over a port\n");
+    vm.exec("stty -F /dev/hvc0 raw -echo; echo said over hvc0 >/dev/hvc0")?;
+    assert_eq!(std::fs::read_to_string(log)?, "said over hvc0\n");
     Ok(())
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use disk::{CacheMode, DiskEngine, DiskFileSpec, DiskFormat, DiskSpec};
 pub use net::{MmdsSpec, MmdsVersion, NetSpec, TapFdSpec, TapSpec};
 pub use small::{BalloonSpec, EntropySpec, VmGenIdSpec};
-pub use stream::{ConsoleSpec, SerialSpec, StreamSpec};
+pub use stream::{ConsolePortSpec, ConsoleSpec, SerialSpec, StreamSpec};
 pub use vsock::{VsockSpec, VsockUnixSpec};
 
 /// One entry of the map of components, told apart by its `type`.

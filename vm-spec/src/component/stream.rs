@@ -6,15 +6,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ComponentId, Slot, TokenBucket};
 
-/// A virtio-console device with one port (VIRTIO 1.3 §5.3).
+/// A virtio-console device (VIRTIO 1.3 §5.3): the console itself, and further ports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConsoleSpec {
     /// The stream that its characters come from and go to.
     pub backend: ComponentId,
+    /// Further ports, at most 15. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<ConsolePortSpec>,
     /// Where it is plugged in. Default: the first free slot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot: Option<Slot>,
+}
+
+/// A port of a virtio-console device beside the console: a channel that programs of the guest
+/// open by its name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConsolePortSpec {
+    /// What the guest finds it by: 1 to 63 printable ASCII bytes, no space nor slash. Linux shows
+    /// it in `/sys/class/virtio-ports/vport*/name`.
+    pub name: String,
+    /// The stream that its characters come from and go to.
+    pub backend: ComponentId,
 }
 
 /// The 16550 UART at COM1 (port 0x3f8, interrupt 4). A machine has at most one.

@@ -90,6 +90,24 @@ pub struct Console {
     pub spec: ConsoleSpec,
     /// Where its characters go.
     pub stream: StreamSpec,
+    /// Its further ports.
+    pub ports: Vec<ConsolePort>,
+}
+
+impl Console {
+    /// The streams of all ports, that of the console first.
+    pub fn streams(&self) -> impl Iterator<Item = &StreamSpec> {
+        std::iter::once(&self.stream).chain(self.ports.iter().map(|port| &port.stream))
+    }
+}
+
+/// A further port of a console and its stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsolePort {
+    /// What the guest finds it by; no other port of the console has it.
+    pub name: String,
+    /// Where its characters go.
+    pub stream: StreamSpec,
 }
 
 /// A serial port and its stream.

@@ -38,14 +38,14 @@ pub enum SpecError {
         expected: &'static str,
     },
     /// Two devices name the same backend.
-    #[error("components.{second}.backend: {backend} already belongs to {first}")]
+    #[error("{field}: {backend} already belongs to {first}")]
     SharedBackend {
+        /// The field that names it a second time.
+        field: String,
         /// The backend.
         backend: ComponentId,
         /// The device that has it.
         first: ComponentId,
-        /// The device that wants it too.
-        second: ComponentId,
     },
     /// No device names a backend.
     #[error("components.{0}: no device has this backend")]

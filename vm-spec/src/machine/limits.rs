@@ -1,15 +1,21 @@
 //! Bounds of single values.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use super::SpecError;
 use crate::{
-    BalloonSpec, BootSpec, ComponentId, CpuSpec, DiskSpec, MAX_MEMORY, MAX_VCPUS, MIN_MEMORY,
-    MemoryBacking, MemorySpec, NetSpec, StreamSpec, TapSpec, VsockSpec, VsockUnixSpec,
+    BalloonSpec, BootSpec, ComponentId, ConsolePortSpec, ConsoleSpec, CpuSpec, DiskSpec,
+    MAX_MEMORY, MAX_VCPUS, MIN_MEMORY, MemoryBacking, MemorySpec, NetSpec, StreamSpec, TapSpec,
+    VsockSpec, VsockUnixSpec,
 };
 
 /// Longest name of a network interface: Linux's `IFNAMSIZ` less the NUL.
 const MAX_INTERFACE_NAME: usize = 15;
+/// Ports of a console beside the console itself.
+const MAX_PORTS: usize = 15;
+/// Longest name of a port in bytes.
+const MAX_PORT_NAME: usize = 63;
 /// Longest path of a unix socket: Linux's `sun_path` less the NUL.
 const MAX_SOCKET_PATH: usize = 107;
 
@@ -133,6 +139,25 @@ pub(super) fn check_stream(id: &ComponentId, stream: &StreamSpec) -> Result<(), 
         StreamSpec::Ring { size } if (4096..=1 << 26).contains(size) => Ok(()),
         StreamSpec::Ring { size } => Err(in_component(id, "size", size, "4096 to 67108864")),
     }
+}
+
+pub(super) fn check_console(id: &ComponentId, console: &ConsoleSpec) -> Result<(), SpecError> {
+    if console.ports.len() > MAX_PORTS {
+        return Err(in_component(id, "ports", console.ports.len(), "at most 15 ports"));
+    }
+    let mut seen = HashSet::new();
+    for (n, ConsolePortSpec { name, .. }) in console.ports.iter().enumerate() {
+        let field = format!("ports[{n}].name");
+        let valid = (1..=MAX_PORT_NAME).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_graphic() && b != b'/');
+        if !valid {
+            return Err(in_component(id, &field, quoted(name), "1 to 63 bytes of printable ASCII"));
+        }
+        if !seen.insert(name) {
+            return Err(in_component(id, &field, quoted(name), "a name of its own"));
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn check_balloon(

@@ -10,7 +10,8 @@ mod slots;
 mod tests;
 
 pub use device::{
-    Console, Device, DeviceKind, Disk, DiskBackend, Net, NetBackend, Serial, Vsock, VsockBackend,
+    Console, ConsolePort, Device, DeviceKind, Disk, DiskBackend, Net, NetBackend, Serial, Vsock,
+    VsockBackend,
 };
 pub use error::SpecError;
 

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use super::device::{
-    Console, DeviceKind, Disk, DiskBackend, Net, NetBackend, Serial, Vsock, VsockBackend,
+    Console, ConsolePort, DeviceKind, Disk, DiskBackend, Net, NetBackend, Serial, Vsock,
+    VsockBackend,
 };
 use super::error::SpecError;
 use super::limits;
 use super::slots::Unplaced;
 use crate::{
-    Component, ComponentId, DiskSpec, MacAddr, MemorySpec, MmdsSpec, NetSpec, StreamSpec, VsockSpec,
+    Component, ComponentId, ConsoleSpec, DiskSpec, MacAddr, MemorySpec, MmdsSpec, NetSpec,
+    StreamSpec, VsockSpec,
 };
 
 type Components = BTreeMap<ComponentId, Component>;
@@ -68,10 +70,7 @@ impl<'a> Resolver<'a> {
             Component::Disk(spec) => (spec.slot, self.disk(id, spec)?),
             Component::Net(spec) => (spec.slot, self.net(id, spec)?),
             Component::Vsock(spec) => (spec.slot, self.vsock(id, spec)?),
-            Component::Console(spec) => {
-                let stream = self.stream(id, &spec.backend)?;
-                (spec.slot, DeviceKind::Console(Console { spec: spec.clone(), stream }))
-            }
+            Component::Console(spec) => (spec.slot, self.console(id, spec)?),
             Component::Entropy(spec) => (spec.slot, DeviceKind::Entropy(*spec)),
             Component::Balloon(spec) => {
                 self.single("balloon", id)?;
@@ -80,7 +79,7 @@ impl<'a> Resolver<'a> {
             }
             Component::Serial(spec) => {
                 self.single("serial", id)?;
-                let stream = self.stream(id, &spec.backend)?;
+                let stream = self.stream(id, "backend", &spec.backend)?;
                 self.resolved.serial = Some(Serial { id: id.clone(), spec: spec.clone(), stream });
                 return Ok(());
             }
@@ -163,13 +162,30 @@ impl<'a> Resolver<'a> {
         Ok(DeviceKind::Vsock(Vsock { spec: spec.clone(), backend }))
     }
 
+    fn console(
+        &mut self,
+        id: &'a ComponentId,
+        spec: &'a ConsoleSpec,
+    ) -> Result<DeviceKind, SpecError> {
+        limits::check_console(id, spec)?;
+        let stream = self.stream(id, "backend", &spec.backend)?;
+        let mut ports = Vec::with_capacity(spec.ports.len());
+        for (n, port) in spec.ports.iter().enumerate() {
+            let stream = self.stream(id, &format!("ports[{n}].backend"), &port.backend)?;
+            ports.push(ConsolePort { name: port.name.clone(), stream });
+        }
+        Ok(DeviceKind::Console(Console { spec: spec.clone(), stream, ports }))
+    }
+
     fn stream(
         &mut self,
         id: &'a ComponentId,
+        field: &str,
         backend: &'a ComponentId,
     ) -> Result<StreamSpec, SpecError> {
-        let Component::Stream(stream) = self.backend(id, backend)? else {
-            return Err(self.wrong(format!("components.{id}.backend"), backend, "stream"));
+        let field = format!("components.{id}.{field}");
+        let Component::Stream(stream) = self.backend_at(&field, id, backend)? else {
+            return Err(self.wrong(field, backend, "stream"));
         };
         limits::check_stream(backend, stream)?;
         if *stream == (StreamSpec::Stdio {})
@@ -210,17 +226,25 @@ impl<'a> Resolver<'a> {
         device: &'a ComponentId,
         backend: &'a ComponentId,
     ) -> Result<&'a Component, SpecError> {
-        let component =
-            self.components.get(backend).ok_or_else(|| SpecError::MissingComponent {
-                field: format!("components.{device}.backend"),
-                id: backend.clone(),
-            })?;
+        self.backend_at(&format!("components.{device}.backend"), device, backend)
+    }
+
+    /// The same, where `field` of `device` names it.
+    fn backend_at(
+        &mut self,
+        field: &str,
+        device: &'a ComponentId,
+        backend: &'a ComponentId,
+    ) -> Result<&'a Component, SpecError> {
+        let component = self.components.get(backend).ok_or_else(|| {
+            SpecError::MissingComponent { field: field.to_owned(), id: backend.clone() }
+        })?;
         match self.owners.insert(backend, device) {
             None => Ok(component),
             Some(first) => Err(SpecError::SharedBackend {
+                field: field.to_owned(),
                 backend: backend.clone(),
                 first: first.clone(),
-                second: device.clone(),
             }),
         }
     }

@@ -121,7 +121,11 @@ fn backend_of_two_devices_is_refused() {
     .unwrap_err();
     assert_eq!(
         error,
-        SpecError::SharedBackend { backend: id("f"), first: id("a"), second: id("b") }
+        SpecError::SharedBackend {
+            field: "components.b.backend".into(),
+            backend: id("f"),
+            first: id("a")
+        }
     );
 }
 
@@ -230,6 +234,34 @@ fn second_use_of_the_standard_streams_is_refused() {
     }))
     .unwrap_err();
     assert_eq!(error, SpecError::SharedStdio { first: id("s1"), second: id("s2") });
+}
+
+#[test]
+fn ports_of_a_console_have_streams_and_names_of_their_own() {
+    let console = |ports: Value| {
+        with(json!({
+            "c": { "type": "console", "backend": "s", "ports": ports },
+            "s": { "type": "stream", "kind": "null" },
+            "t": { "type": "stream", "kind": "ring" },
+            "u": { "type": "stream", "kind": "pty" },
+        }))
+    };
+    let port = |name: &str, backend: &str| json!({ "name": name, "backend": backend });
+    let machine = console(json!([port("org.example.0", "t"), port("b", "u")])).unwrap();
+    let DeviceKind::Console(made) = &machine.devices()[0].kind else { panic!("{machine:?}") };
+    assert_eq!((made.ports[1].name.as_str(), made.streams().count()), ("b", 3));
+
+    let refused = |ports: Value, reason: &str| {
+        let error = console(ports).unwrap_err().to_string();
+        assert!(error.starts_with(reason), "{error}");
+    };
+    refused(json!([port("a", "t"), port("a", "u")]), "components.c.ports[1].name: \"a\"");
+    refused(json!([port("a", "t"), port("b/c", "u")]), "components.c.ports[1].name: \"b/c\"");
+    refused(json!([port("", "t")]), "components.c.ports[0].name: ");
+    refused(json!([port("a", "s")]), "components.c.ports[0].backend: s already belongs to c");
+    refused(json!([port("a", "none")]), "components.c.ports[0].backend: no component");
+    let many: Value = (0..16).map(|n| port(&n.to_string(), "t")).collect();
+    refused(many, "components.c.ports: 16 is not allowed");
 }
 
 #[test]

@@ -10,14 +10,15 @@ use devices::rate_limiter::{BucketConfig, LimiterConfig, LimiterUpdate};
 use devices::virtio::VirtioDevice;
 use devices::virtio::balloon::{Balloon, BalloonConfig, BalloonError};
 use devices::virtio::block::{Block, BlockConfig, Cache, EngineKind, NewBlockError};
-use devices::virtio::console::{Console, ConsoleConfig};
+use devices::virtio::console::{Console, ConsoleConfig, NamedPort};
 use devices::virtio::entropy::{Entropy, EntropyConfig, EntropyError};
 use devices::virtio::event_loop::LoopGone;
 use devices::virtio::net::{Detour, Net, NetConfig, NewNetError};
 use devices::virtio::vsock::{Vsock, VsockConfig, VsockError};
 use vm_spec::{
-    BalloonSpec, CacheMode, ComponentId, Device, DeviceKind, Disk, DiskBackend, DiskEngine, Mib,
-    Net as NetDevice, NetBackend as NetBackendSpec, RateLimiter, TokenBucket, VsockBackend,
+    BalloonSpec, CacheMode, ComponentId, Console as ConsoleDevice, Device, DeviceKind, Disk,
+    DiskBackend, DiskEngine, Mib, Net as NetDevice, NetBackend as NetBackendSpec, RateLimiter,
+    TokenBucket, VsockBackend,
 };
 
 use super::device_set::{DeviceSet, Shared};
@@ -87,14 +88,7 @@ pub(super) fn make(
             set.vsock = Some(Arc::clone(&vsock));
             Ok(vsock)
         }
-        DeviceKind::Console(console) => {
-            let backend = opened.take_stream(&console.stream).ok_or(VirtioError::NotOpened)?;
-            let (guest, stream) = start_stream(&console.stream, backend, set)?;
-            let quiet = set.loops.quiet().map_err(VirtioError::Loop)?;
-            let console = Console::new(ConsoleConfig::default(), guest, &quiet)?;
-            set.streams.insert(id.clone(), stream);
-            Ok(shared(console))
-        }
+        DeviceKind::Console(console) => make_console(id, console, opened, set),
         DeviceKind::Entropy(entropy) => {
             let quiet = set.loops.quiet().map_err(VirtioError::Loop)?;
             let config = EntropyConfig { limits: limits(entropy.rate_limiter) };
@@ -109,6 +103,29 @@ pub(super) fn make(
             Ok(balloon)
         }
     }
+}
+
+fn make_console(
+    id: &ComponentId,
+    console: &ConsoleDevice,
+    opened: &mut Opened,
+    set: &mut DeviceSet,
+) -> Result<AnyDevice, VirtioError> {
+    let mut start = |spec| {
+        let backend = opened.take_stream(spec).ok_or(VirtioError::NotOpened)?;
+        Ok::<_, VirtioError>(start_stream(spec, backend, set)?)
+    };
+    let (guest, stream) = start(&console.stream)?;
+    let mut ports = Vec::with_capacity(console.ports.len());
+    for port in &console.ports {
+        // Clients attach to the console only; ports have streams that are reached by themselves.
+        let (stream, _) = start(&port.stream)?;
+        ports.push(NamedPort { name: port.name.clone(), stream });
+    }
+    let quiet = set.loops.quiet().map_err(VirtioError::Loop)?;
+    let console = Console::new(ConsoleConfig::default(), guest, ports, &quiet)?;
+    set.streams.insert(id.clone(), stream);
+    Ok(shared(console))
 }
 
 fn make_disk(

@@ -2,8 +2,12 @@
 
 use zerocopy::{Immutable, IntoBytes};
 
+use crate::char::GuestEnd;
+
 /// VIRTIO_CONSOLE_F_SIZE: the size of the terminal is known.
 pub(super) const F_SIZE: u32 = 0;
+/// VIRTIO_CONSOLE_F_MULTIPORT: there are further ports, and queues to talk about them.
+pub(super) const F_MULTIPORT: u32 = 1;
 /// VIRTIO_CONSOLE_F_EMERG_WRITE: a byte can be written through the configuration space, before
 /// there are queues.
 pub(super) const F_EMERG_WRITE: u32 = 2;
@@ -26,8 +30,15 @@ impl Default for ConsoleSize {
     }
 }
 
-/// The configuration space. `max_nr_ports` would need VIRTIO_CONSOLE_F_MULTIPORT; `emerg_wr` reads
-/// as zero.
+/// A port beside the console.
+pub struct NamedPort {
+    /// What the guest finds it by.
+    pub name: String,
+    /// Its characters.
+    pub stream: GuestEnd,
+}
+
+/// The configuration space. `emerg_wr` reads as zero.
 #[derive(Debug, Clone, Copy, Default, IntoBytes, Immutable)]
 #[repr(C)]
 pub(super) struct Config {
@@ -37,9 +48,15 @@ pub(super) struct Config {
     emerg_wr: [u8; 4],
 }
 
-impl From<ConsoleSize> for Config {
-    fn from(size: ConsoleSize) -> Self {
-        let (columns, rows) = (size.columns.to_le_bytes(), size.rows.to_le_bytes());
-        Self { columns, rows, max_nr_ports: 1u32.to_le_bytes(), ..Self::default() }
+impl Config {
+    /// A console with `further` ports beside it.
+    pub(super) fn new(size: ConsoleSize, further: u32) -> Self {
+        let mut config = Self { max_nr_ports: (further + 1).to_le_bytes(), ..Self::default() };
+        config.set_size(size);
+        config
+    }
+
+    pub(super) fn set_size(&mut self, size: ConsoleSize) {
+        (self.columns, self.rows) = (size.columns.to_le_bytes(), size.rows.to_le_bytes());
     }
 }

@@ -1,6 +1,9 @@
 //! The front of the console.
 
-use super::config::{Config, ConsoleSize, EMERG_WR, F_EMERG_WRITE, F_SIZE};
+use log::warn;
+use zerocopy::IntoBytes;
+
+use super::config::{Config, ConsoleSize, EMERG_WR, F_EMERG_WRITE, F_MULTIPORT, F_SIZE, NamedPort};
 use super::handler::ConsoleHandler;
 use crate::char::GuestEnd;
 use crate::virtio::device::{
@@ -8,10 +11,9 @@ use crate::virtio::device::{
 };
 use crate::virtio::event_loop::{LoopGone, LoopHandle, Remote};
 use crate::virtio::queue::{Queue, QueueState};
-use zerocopy::IntoBytes;
 
-/// Receive and transmit.
-const QUEUE_SIZES: [u16; 2] = [64, 64];
+/// Descriptors of each queue.
+const QUEUE_SIZE: u16 = 64;
 
 /// What a console is made of, besides its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,29 +25,39 @@ pub struct ConsoleConfig {
 /// A virtio console.
 pub struct Console {
     config: Config,
+    queue_sizes: Vec<u16>,
     stream: GuestEnd,
     handler: Remote<ConsoleHandler>,
     active: Option<Activation>,
 }
 
 impl Console {
-    /// A console on `stream`, served on `event_loop`.
+    /// A console on `stream`, with `further` ports beside it, served on `event_loop`.
     pub fn new(
         config: ConsoleConfig,
         stream: GuestEnd,
+        further: Vec<NamedPort>,
         event_loop: &LoopHandle,
     ) -> Result<Self, LoopGone> {
-        let handler = event_loop.add(ConsoleHandler::new(stream.clone()))?;
-        Ok(Self { config: config.size.into(), stream, handler, active: None })
+        // Two queues for each port, and two for control where there is more than the console.
+        let pairs = if further.is_empty() { 1 } else { further.len() + 2 };
+        let space = Config::new(config.size, further.len() as u32);
+        let handler = event_loop.add(ConsoleHandler::new(stream.clone(), further))?;
+        let queue_sizes = vec![QUEUE_SIZE; 2 * pairs];
+        Ok(Self { config: space, queue_sizes, stream, handler, active: None })
     }
 
     /// Tells the guest that the terminal has another size now.
     pub fn resize(&mut self, size: ConsoleSize) {
-        self.config = size.into();
-        if let Some(activation) = &self.active
-            && activation.has(F_SIZE)
-        {
+        self.config.set_size(size);
+        let Some(activation) = &self.active else { return };
+        if activation.has(F_SIZE) {
             activation.interrupt.config_changed();
+        }
+        if activation.has(F_MULTIPORT)
+            && self.handler.cast(move |handler, cx| handler.resize(size, cx)).is_err()
+        {
+            warn!("the event loop of the console has ended before its resize");
         }
     }
 }
@@ -56,11 +68,12 @@ impl VirtioDevice for Console {
     }
 
     fn features(&self) -> u64 {
-        1 << F_SIZE | 1 << F_EMERG_WRITE
+        let several = self.queue_sizes.len() > 2;
+        1 << F_SIZE | 1 << F_EMERG_WRITE | u64::from(several) << F_MULTIPORT
     }
 
     fn queue_sizes(&self) -> &[u16] {
-        &QUEUE_SIZES
+        &self.queue_sizes
     }
 
     fn read_config(&self, offset: u64, data: &mut [u8]) {
@@ -88,5 +101,7 @@ impl VirtioDevice for Console {
 
     fn reset(&mut self) {
         self.active = None;
+        // A loop that has ended has no driver to forget.
+        let _ = self.handler.cast(|handler, _| handler.reset());
     }
 }

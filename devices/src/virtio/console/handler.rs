@@ -1,140 +1,85 @@
-//! The back of the console: its two queues and the stream.
+//! The back of the console: its ports and the control queues.
 
-use std::io;
-
-use log::error;
 use vmm_sys_util::epoll::EventSet;
 
+use super::config::{ConsoleSize, NamedPort};
+use super::control::Control;
+use super::port::{Direction, Port};
 use crate::char::GuestEnd;
 use crate::virtio::device::StartQueueError;
 use crate::virtio::event_loop::{Context, Handler};
-use crate::virtio::queue::{Chain, Queue, QueueState};
+use crate::virtio::queue::{Queue, QueueState};
 
-/// Queue of buffers for input (VIRTIO 1.3 §5.3.2).
-pub(super) const RECEIVE: u16 = 0;
-/// Queue of output.
-pub(super) const TRANSMIT: u16 = 1;
-/// The token under which the stream's event is watched.
-const STREAM: u32 = 0;
-/// Bytes copied at once.
-const CHUNK: usize = 4096;
-/// Chunks moved before others on the loop get their turn.
-pub(super) const BURST: usize = 64;
+/// Control messages to the driver (VIRTIO 1.3 §5.3.2).
+pub(super) const CONTROL_RECEIVE: u16 = 2;
+/// Control messages of the driver.
+pub(super) const CONTROL_TRANSMIT: u16 = 3;
+
+/// What a queue is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Port(usize, Direction),
+    ControlReceive,
+    ControlTransmit,
+}
+
+/// The role of queue `index` (VIRTIO 1.3 §5.3.2): port 0 comes before the control queues, the
+/// others after them.
+fn role(index: u16) -> Role {
+    let port = match index {
+        CONTROL_RECEIVE => return Role::ControlReceive,
+        CONTROL_TRANSMIT => return Role::ControlTransmit,
+        0 | 1 => 0,
+        _ => usize::from(index / 2 - 1),
+    };
+    let direction = if index.is_multiple_of(2) { Direction::Receive } else { Direction::Transmit };
+    Role::Port(port, direction)
+}
 
 /// Serves the queues of a console.
 pub struct ConsoleHandler {
-    stream: GuestEnd,
-    receive: Option<Queue>,
-    transmit: Option<Queue>,
-    /// Output that is written in part: what is left of it.
-    sending: Option<Chain>,
-}
-
-/// What ended a burst of output.
-enum Sent {
-    /// There is nothing more.
-    All,
-    /// The stream will tell when it takes more.
-    Held,
-    /// It was long enough.
-    Burst,
+    ports: Vec<Port>,
+    control: Control,
 }
 
 impl ConsoleHandler {
-    /// A handler without queues.
-    pub fn new(stream: GuestEnd) -> Self {
-        Self { stream, receive: None, transmit: None, sending: None }
-    }
-
-    fn transmit(&mut self, cx: &mut Context<'_>) {
-        let Some(mut queue) = self.transmit.take() else { return };
-        let end = self.send_burst(&mut queue);
-        queue.signal();
-        if matches!(end, Sent::Burst) {
-            cx.kick_again(TRANSMIT);
+    /// A handler without queues. Port 0 is the console, on `stream`; `further` ones have names.
+    pub fn new(stream: GuestEnd, further: Vec<NamedPort>) -> Self {
+        // Only the console takes input from the start: drivers without control queues, which know
+        // no other port, never say that it is open.
+        let mut ports = vec![Port::new(stream, 0, true)];
+        let mut names = Vec::with_capacity(further.len());
+        for (token, NamedPort { name, stream }) in (1..).zip(further) {
+            ports.push(Port::new(stream, token, false));
+            names.push(name);
         }
-        self.transmit = Some(queue);
+        Self { ports, control: Control::new(names) }
     }
 
-    fn send_burst(&mut self, queue: &mut Queue) -> Sent {
-        for _ in 0..BURST {
-            let Some(mut chain) = self.sending.take().or_else(|| queue.next()) else {
-                return Sent::All;
-            };
-            match self.send_chunk(queue, &mut chain) {
-                Ok(true) if chain.readable.is_empty() => queue.complete(chain.head, 0),
-                Ok(more) => {
-                    self.sending = Some(chain);
-                    if !more {
-                        return Sent::Held;
-                    }
-                }
-                Err(_) => {
-                    queue.metrics().errors.increment();
-                    queue.complete(chain.head, 0);
-                }
-            }
+    /// The driver has gone.
+    pub(super) fn reset(&mut self) {
+        self.control.reset();
+        self.follow_control();
+    }
+
+    /// Tells the driver the size of the console's terminal, if it knows control messages.
+    pub(super) fn resize(&mut self, size: ConsoleSize, cx: &mut Context<'_>) {
+        self.control.resize(size);
+        self.control.deliver(cx);
+    }
+
+    fn follow_control(&mut self) {
+        for (number, port) in self.ports.iter_mut().enumerate().skip(1) {
+            port.is_open = self.control.is_open(number);
         }
-        Sent::Burst
     }
 
-    /// Writes the start of what is left of `chain`. Whether the stream would take more.
-    fn send_chunk(&self, queue: &Queue, chain: &mut Chain) -> io::Result<bool> {
-        let mut chunk = [0; CHUNK];
-        let len = chain.readable.copy_to(&mut chunk)?;
-        let written = self.stream.try_write(&chunk[..len]);
-        chain.readable.advance(written);
-        queue.metrics().bytes_from_guest.add(written as u64);
-        Ok(written == len)
-    }
-
-    fn receive(&mut self, cx: &mut Context<'_>) {
-        let Some(queue) = &mut self.receive else { return };
-        let mut chunk = [0; CHUNK];
-        for _ in 0..BURST {
-            // Only who has input takes a buffer: one for which there is none must stay.
-            if self.stream.input_waiting() == 0 {
-                return queue.signal();
-            }
-            let Some(chain) = queue.next() else { return queue.signal() };
-            if !chain.writable.is_valid() || chain.writable.is_empty() {
-                queue.metrics().errors.increment();
-                queue.complete(chain.head, 0);
-                continue;
-            }
-            let len = self.stream.read(&mut chunk[..chain.writable.len().min(CHUNK)]);
-            // The buffer was just found to be memory and long enough.
-            let written = chain.writable.copy_from(&chunk[..len]).unwrap_or(0);
-            queue.metrics().bytes_to_guest.add(written as u64);
-            queue.complete(chain.head, written as u32);
-        }
-        queue.signal();
-        cx.kick_again(RECEIVE);
-    }
-
-    /// Gives up the transmit queue. Output that was written in part is written to its end, as far
-    /// as the stream keeps it, so that its start does not come twice.
-    fn end_transmit(&mut self) -> Option<QueueState> {
-        let mut queue = self.transmit.take()?;
-        if let Some(chain) = self.sending.take() {
-            let mut rest = chain.readable;
-            for _ in 0..BURST {
-                let mut chunk = [0; CHUNK];
-                let Ok(len @ 1..) = rest.copy_to(&mut chunk) else { break };
-                self.stream.write(&chunk[..len]);
-                queue.metrics().bytes_from_guest.add(len as u64);
-                rest.advance(len);
-            }
-            queue.complete(chain.head, 0);
-            queue.signal();
-        }
-        Some(queue.state())
-    }
-
-    fn watch_stream(&self, cx: &mut Context<'_>) -> io::Result<()> {
-        match (&self.receive, &self.transmit) {
-            (None, None) => cx.watch(self.stream.event(), STREAM, EventSet::IN),
-            _ => Ok(()),
+    fn take_control(&mut self, cx: &mut Context<'_>) {
+        self.control.take(cx);
+        self.follow_control();
+        self.control.deliver(cx);
+        for port in self.ports.iter_mut().skip(1) {
+            port.receive(cx);
         }
     }
 }
@@ -142,44 +87,45 @@ impl ConsoleHandler {
 impl Handler for ConsoleHandler {
     fn start_queue(&mut self, queue: Queue, cx: &mut Context<'_>) -> Result<(), StartQueueError> {
         let index = queue.index();
-        self.watch_stream(cx).map_err(|source| StartQueueError::Host {
-            operation: "watch the console's stream",
-            index,
-            source,
-        })?;
-        if index == RECEIVE {
-            self.receive = Some(queue);
-        } else {
-            self.transmit = Some(queue);
+        match role(index) {
+            Role::ControlReceive => self.control.receive = Some(queue),
+            Role::ControlTransmit => self.control.transmit = Some(queue),
+            Role::Port(number, direction) => {
+                // There are no more queues than the ports need.
+                let Some(port) = self.ports.get_mut(number) else { return Ok(()) };
+                port.start(direction, queue, cx).map_err(|source| StartQueueError::Host {
+                    operation: "watch the console's stream",
+                    index,
+                    source,
+                })?;
+            }
         }
         Ok(())
     }
 
     fn stop_queue(&mut self, index: u16, cx: &mut Context<'_>) -> Option<QueueState> {
-        let state = match index {
-            RECEIVE => self.receive.take().map(|q| q.state()),
-            TRANSMIT => self.end_transmit(),
-            _ => None,
-        }?;
-        if self.receive.is_none()
-            && self.transmit.is_none()
-            && let Err(e) = cx.unwatch(self.stream.event())
-        {
-            error!("console: failed to stop watching its stream: {e}");
+        match role(index) {
+            Role::ControlReceive => self.control.receive.take().map(|q| q.state()),
+            Role::ControlTransmit => self.control.transmit.take().map(|q| q.state()),
+            Role::Port(number, direction) => self.ports.get_mut(number)?.stop(direction, cx),
         }
-        Some(state)
     }
 
     fn kicked(&mut self, index: u16, cx: &mut Context<'_>) {
-        match index {
-            RECEIVE => self.receive(cx),
-            _ => self.transmit(cx),
+        match role(index) {
+            Role::ControlReceive => self.control.deliver(cx),
+            Role::ControlTransmit => self.take_control(cx),
+            Role::Port(number, direction) => {
+                if let Some(port) = self.ports.get_mut(number) {
+                    port.kicked(direction, cx);
+                }
+            }
         }
     }
 
-    fn ready(&mut self, _: u32, _: EventSet, cx: &mut Context<'_>) {
-        self.stream.clear_event();
-        self.receive(cx);
-        self.transmit(cx);
+    fn ready(&mut self, token: u32, _: EventSet, cx: &mut Context<'_>) {
+        if let Some(port) = self.ports.get_mut(token as usize) {
+            port.ready(cx);
+        }
     }
 }

@@ -4,12 +4,16 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 
-use super::handler::{BURST, TRANSMIT};
+mod ports;
+
+use super::port::BURST;
 use super::*;
 use crate::char::{Backend, GuestEnd, Stream};
 use crate::virtio::event_loop::{EventLoop, FakeLoop, LoopHandle};
 use crate::virtio::fake_driver::{DATA, FakeDriver, Part, RAM_SIZE};
 use crate::virtio::{Activation, VirtioDevice};
+
+const TRANSMIT: u16 = 1;
 
 /// A handler driven by hand; its stream's host side runs on a loop.
 struct Bench {
@@ -34,7 +38,7 @@ impl Bench {
         let rx = FakeDriver::new(16);
         let tx = rx.sibling(TRANSMIT, 128);
         let mut bench = Self {
-            handler: ConsoleHandler::new(guest.clone()),
+            handler: ConsoleHandler::new(guest.clone(), Vec::new()),
             cx: FakeLoop::new().unwrap(),
             rx,
             tx,
@@ -185,7 +189,8 @@ fn long_burst_is_served_in_turns() {
 fn console() -> (Console, GuestEnd, LoopHandle, JoinHandle<()>) {
     let (handle, thread) = EventLoop::spawn("console", || {}).unwrap();
     let (guest, _) = Stream::start(Backend::null(), 4096, &handle).unwrap();
-    let console = Console::new(ConsoleConfig::default(), guest.clone(), &handle).unwrap();
+    let console = Console::new(ConsoleConfig::default(), guest.clone(), Vec::new(), &handle);
+    let console = console.unwrap();
     (console, guest, handle, thread)
 }
 

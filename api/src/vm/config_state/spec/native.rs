@@ -46,7 +46,9 @@ pub(in crate::vm::config_state) fn open_all(
                 let VsockBackend::Unix(unix) = &vsock.backend;
                 host.bind_vsock(&unix.path).map_err(cannot)?;
             }
-            DeviceKind::Console(console) => host.open_stream(&console.stream).map_err(cannot)?,
+            DeviceKind::Console(console) => {
+                console.streams().try_for_each(|s| host.open_stream(s)).map_err(cannot)?;
+            }
             DeviceKind::Entropy(_) | DeviceKind::Balloon(_) => {}
         }
     }
