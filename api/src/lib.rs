@@ -3,9 +3,11 @@
 //! * [`vm`] is the socket of one virtual machine: Firecracker's API and what goes beyond it under
 //!   `/bulkhead/`.
 //! * [`metrics`] turns one neutral snapshot of metrics into the texts that others read.
+//! * [`probe`] is what a monitor says about its host without a machine.
 //! * [`http`] is the HTTP/1.1 underneath.
 #![forbid(unsafe_code)]
 
 pub mod http;
 pub mod metrics;
+pub mod probe;
 pub mod vm;

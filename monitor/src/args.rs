@@ -71,6 +71,9 @@ pub(crate) struct Args {
     /// Append each event (started, paused, resumed, exited) to this file, one JSON object a line
     #[arg(long, value_name = "PATH")]
     pub(crate) events_path: Option<String>,
+    /// Print what this host's KVM is and does, as JSON, and end
+    #[arg(long)]
+    pub(crate) probe: bool,
     /// Do not confine system calls (for debugging)
     #[arg(long, conflicts_with = "seccomp_filter")]
     pub(crate) no_seccomp: bool,

@@ -20,6 +20,7 @@ mod metadata;
 mod monitor;
 mod notify;
 mod operate;
+mod probe;
 mod serve;
 mod shorten;
 mod start;

@@ -1,9 +1,9 @@
 //! The life of the process: set up, wait for the start, run, leave in order.
 
-use std::fs;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use anyhow::{Context, bail};
 use api::vm::config_state::ConfigFile;
@@ -21,6 +21,7 @@ use crate::confinement::Confinement;
 use crate::flush::Ticker;
 use crate::logger;
 use crate::monitor::Monitor;
+use crate::probe;
 use crate::terminal::RawMode;
 
 /// How long clients may take for their last answers.
@@ -54,6 +55,10 @@ impl Desk {
 
 /// Runs the machine that `args` and the API describe; gives the exit status.
 pub(crate) fn run(args: Args, started: Instant) -> anyhow::Result<u8> {
+    if args.probe {
+        serde_json::to_writer(io::stdout(), &probe::probe())?;
+        return Ok(0);
+    }
     if args.describe_snapshot.is_some() {
         bail!("--describe-snapshot: snapshots are not available yet");
     }

@@ -6,8 +6,10 @@ mod system;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use api::probe::Probe;
 use serde::Serialize;
 
+use crate::host::monitor;
 use crate::output::{self, Format};
 
 pub(crate) const HELP: &str = "\
@@ -68,17 +70,39 @@ impl Finding {
 struct Report {
     status: Status,
     findings: Vec<Finding>,
+    /// What the monitor saw of KVM.
+    probe: Option<Probe>,
 }
 
 /// Exits with 1 when machines cannot run here.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let findings: Vec<_> = kvm::check().into_iter().chain(system::check()).collect();
+    let probe = monitor::probe();
+    let mut findings = kvm::check(probe.as_ref().ok());
+    findings.push(monitor_program(probe.as_ref().err()));
+    findings.extend(system::check());
     let status = findings.iter().map(|f| f.status).max().unwrap_or(Status::Ok);
     match args.format {
-        Format::Json => output::json(&Report { status, findings })?,
+        Format::Json => output::json(&Report { status, findings, probe: probe.ok() })?,
         Format::Table => print(&findings)?,
     }
     Ok(if status == Status::Problem { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn monitor_program(failure: Option<&anyhow::Error>) -> Finding {
+    let program = monitor::program().display().to_string();
+    match (monitor::version(), failure) {
+        (Ok(version), None) => Finding::ok("monitor", format!("{program} is {version}")),
+        (Ok(version), Some(error)) => Finding::problem(
+            "monitor",
+            format!("{program} is {version}, but could not look at KVM: {error:#}"),
+            "Set BULKHEAD_VMM to the path of a bulkhead-vmm of this version",
+        ),
+        (Err(error), _) => Finding::problem(
+            "monitor",
+            format!("{error:#}"),
+            "Install bulkhead-vmm beside bulkhead, or set BULKHEAD_VMM to its path",
+        ),
+    }
 }
 
 fn print(findings: &[Finding]) -> anyhow::Result<()> {

@@ -4,14 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Finding;
-use crate::host::{machines, monitor};
+use crate::host::machines;
 
 /// Less than this does not hold an image or two.
 const LOW_SPACE: u64 = 1 << 30;
 
 pub(super) fn check() -> Vec<Finding> {
     vec![
-        program(),
         tun(),
         huge_pages(),
         cgroups(),
@@ -25,22 +24,6 @@ pub(super) fn check() -> Vec<Finding> {
 
 fn number(path: &str) -> Option<u64> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
-}
-
-fn program() -> Finding {
-    let program = monitor::program();
-    match std::process::Command::new(&program).arg("--version").output() {
-        Ok(output) if output.status.success() => {
-            let version = String::from_utf8_lossy(&output.stdout);
-            let version = version.lines().next().unwrap_or_default();
-            Finding::ok("monitor", format!("{} is {version}", program.display()))
-        }
-        _ => Finding::problem(
-            "monitor",
-            format!("{} does not run", program.display()),
-            "Install bulkhead-vmm beside bulkhead, or set BULKHEAD_VMM to its path",
-        ),
-    }
 }
 
 fn tun() -> Finding {
