@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use agent_protocol::message::PowerMode;
+use anyhow::Context;
 use rustix::process::Signal;
 use tests::{Kernel, RunningVm, TestVm};
 use vm_spec::MachineEnd;
@@ -41,8 +42,11 @@ fn power_button_has_the_agent_power_off() -> anyhow::Result<()> {
 #[test]
 fn kernel_panic_ends_with_status_102_and_its_message_on_the_console() -> anyhow::Result<()> {
     let mut vm = boot()?;
+    let events = vm.api().events(None)?;
     let _crash = vm.start("echo c > /proc/sysrq-trigger")?;
     assert_eq!(vm.wait_end(LIMIT)?, MachineEnd::Panic);
+    let last = events.map_while(Result::ok).last().context("there was no event")?;
+    assert_eq!((last.event.as_str(), last.data["status"].as_u64()), ("exited", Some(102)));
     vm.console().wait_for("Kernel panic - not syncing: sysrq triggered crash", LIMIT)
 }
 

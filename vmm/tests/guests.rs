@@ -2,9 +2,16 @@
 
 mod support;
 
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use support::{Entry, RESET, foundation, kernel, machine, run, wait};
+use devices::char::{Backend, Stream};
+use devices::interrupt::Gsi;
+use devices::legacy::{Pvpanic, SerialPort, pvpanic, serial};
+use devices::virtio::event_loop::EventLoop;
+use support::{Entry, RESET, foundation, kernel, machine, machine_with, run, wait};
 use vm_spec::{MAX_VCPUS, MachineEnd};
 use vmm::machine::{Phase, State};
 use vmm::vcpu::VcpuEnd;
@@ -96,14 +103,41 @@ fn unknown_ports_and_addresses_read_all_ones() {
 }
 
 #[test]
-fn reading_an_unknown_port_in_a_loop_does_no_harm() {
-    // mov ecx, 20000; l: in al, 0x99; loop l
-    let code = then_reset(&[0xb9, 0x20, 0x4e, 0x00, 0x00, 0xe4, 0x99, 0xe2, 0xfc]);
+fn reading_an_unknown_port_and_address_in_a_loop_does_no_harm() {
+    // mov ecx, 20000; l: in al, 0x99; mov eax, [0xc8000000]; loop l
+    let code = then_reset(&[
+        0xb9, 0x20, 0x4e, 0x00, 0x00, 0xe4, 0x99, 0xa1, 0x00, 0x00, 0x00, 0xc8, 0xe2, 0xf7,
+    ]);
     let (mut machine, _) = machine(kernel(&code, Entry::Pvh), 1);
-    let exits = machine.exits();
+    let (exits, buses) = (machine.exits(), machine.buses().clone());
     machine.resume().unwrap();
     assert_eq!(wait(machine).end, MachineEnd::Reboot);
-    assert_eq!(exits[0].port_in.get(), 20_000);
+    assert_eq!((exits[0].port_in.get(), exits[0].mmio_read.get()), (20_000, 20_000));
+    assert_eq!((buses.ports.unclaimed.get(), buses.mmio.unclaimed.get()), (20_000, 20_000));
+}
+
+#[test]
+fn a_guest_that_prints_with_nobody_reading_is_not_held() {
+    // mov ecx, 150000; mov dx, 0x3f8; l: out dx, al; loop l
+    let code =
+        then_reset(&[0xb9, 0xf0, 0x49, 0x02, 0x00, 0x66, 0xba, 0xf8, 0x03, 0xee, 0xe2, 0xfd]);
+    let (_idle, host) = UnixStream::pair().unwrap();
+    let backend = Backend::streams(host.as_fd(), host.as_fd()).unwrap();
+    let (event_loop, thread) = EventLoop::spawn("console", || {}).unwrap();
+    let (stream, _keep) = Stream::start(backend, 4096, &event_loop).unwrap();
+    let output = stream.clone();
+    let (mut machine, _) = machine_with(kernel(&code, Entry::Pvh), 1, |foundation, ports| {
+        let line = foundation.irq_line(Gsi(serial::IRQ)).unwrap();
+        let requests = foundation.guest_requests();
+        let port = SerialPort::new(line, Box::new(output), None, requests).unwrap();
+        ports.insert("COM1", serial::PORT, serial::PORTS, Arc::new(port)).unwrap();
+    });
+    machine.resume().unwrap();
+    assert_eq!(wait(machine).end, MachineEnd::Reboot);
+    assert_eq!(stream.metrics().output.get(), 150_000);
+    assert_eq!(stream.log().tail(usize::MAX).len(), 4096);
+    event_loop.end();
+    thread.join().unwrap();
 }
 
 #[test]
@@ -132,9 +166,27 @@ fn a_triple_fault_is_an_end_of_its_own() {
         0x0f, 0x01, 0x1d, 0x10, 0x00, 0x10, 0x00, 0x0f, 0x0b, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90,
         0x90, 0, 0, 0, 0, 0, 0,
     ];
-    let (ended, _) = run(&code, Entry::Pvh);
+    let (mut machine, _) = machine(kernel(&code, Entry::Pvh), 1);
+    let started = Instant::now();
+    machine.resume().unwrap();
+    let ended = wait(machine);
     assert_eq!(ended.end, MachineEnd::TripleFault, "{ended}");
     assert!(matches!(ended.detail, Some((0, VcpuEnd::TripleFault { .. }))));
+    assert!(started.elapsed() < Duration::from_secs(1), "after {:?}", started.elapsed());
+}
+
+#[test]
+fn a_guest_that_panicked_and_hangs_ends_within_a_second() {
+    // mov al, 1; mov dx, 0x505; out dx, al; jmp $
+    let code = [0xb0, 0x01, 0x66, 0xba, 0x05, 0x05, 0xee, 0xeb, 0xfe];
+    let (mut machine, _) = machine_with(kernel(&code, Entry::Pvh), 1, |foundation, ports| {
+        let pvpanic = Pvpanic::new(foundation.guest_requests());
+        ports.insert("pvpanic", pvpanic::PORT, 1, Arc::new(pvpanic)).unwrap();
+    });
+    let started = Instant::now();
+    machine.resume().unwrap();
+    assert_eq!(wait(machine).end, MachineEnd::Panic);
+    assert!(started.elapsed() < Duration::from_secs(1), "after {:?}", started.elapsed());
 }
 
 #[test]
@@ -143,7 +195,9 @@ fn executing_beyond_memory_ends_with_kvms_reason() {
     let code = [0xb8, 0x00, 0x00, 0x00, 0xc8, 0xff, 0xe0];
     let (ended, _) = run(&code, Entry::Pvh);
     assert_eq!(ended.end, MachineEnd::InternalError, "{ended}");
-    assert!(ended.to_string().contains("0xc8000000"), "{ended}");
+    let Some((0, VcpuEnd::InternalError(error))) = &ended.detail else { panic!("{ended}") };
+    assert_eq!((error.suberror, error.rip), (1, 0xc800_0000), "{ended}");
+    assert!(ended.to_string().contains("(suberror 1) at 0xc8000000"), "{ended}");
 }
 
 #[test]

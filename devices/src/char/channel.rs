@@ -33,6 +33,8 @@ pub(super) struct State {
     pub(super) guest_waits: bool,
     /// The host's end stopped reading, as `input` was full.
     pub(super) host_waits: bool,
+    /// The host's end was told of output that it has not looked at yet.
+    pub(super) host_told: bool,
 }
 
 impl State {
@@ -77,6 +79,7 @@ pub(super) fn channel(capacity: usize) -> io::Result<(GuestEnd, HostEnd)> {
         backend_at: None,
         guest_waits: false,
         host_waits: false,
+        host_told: false,
     };
     let shared = Arc::new(Shared {
         state: Mutex::new(state),
@@ -121,7 +124,10 @@ impl GuestEnd {
         }
         state.ring.append(data);
         self.shared.metrics.output.add(data.len() as u64);
-        set(&self.shared.wake_host);
+        // Serial ports write bytes one by one; a system call for each would cost more than they.
+        if !std::mem::replace(&mut state.host_told, true) {
+            set(&self.shared.wake_host);
+        }
     }
 
     /// Takes input; returns how many bytes there were.

@@ -236,6 +236,8 @@ impl Handler for HostEnd {
         match token {
             WAKE => {
                 clear(&self.shared.wake_host);
+                // Before looking: what is written from now on comes with an event of its own.
+                self.shared.lock().host_told = false;
                 self.pump(cx);
             }
             TIMER => self.stall(cx),

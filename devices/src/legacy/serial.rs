@@ -173,9 +173,14 @@ impl BusDevice for SerialPort {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
     use super::super::testing::{Edges, Requests};
     use super::*;
+    use crate::char::{Backend, Stream};
     use crate::rate_limiter::BucketConfig;
+    use crate::virtio::event_loop::EventLoop;
 
     #[derive(Clone, Default)]
     struct Sink(Arc<Mutex<Vec<u8>>>);
@@ -241,6 +246,33 @@ mod tests {
         let (port, _, requests) = port(None);
         print(&port, b"Kernel panic - not syncing: Attempted to kill init!");
         assert_eq!(requests.taken(), [GuestRequest::Panicked]);
+    }
+
+    /// Bytes of memory that this process holds.
+    fn resident() -> usize {
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+        4096 * statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap()
+    }
+
+    #[test]
+    fn megabytes_printed_with_nobody_reading_hold_nobody_and_grow_nothing() {
+        let (_idle, host) = UnixStream::pair().unwrap();
+        let backend = Backend::streams(host.as_fd(), host.as_fd()).unwrap();
+        let (event_loop, thread) = EventLoop::spawn("test", || {}).unwrap();
+        let (stream, _keep) = Stream::start(backend, 64 << 10, &event_loop).unwrap();
+        let requests = Arc::<Requests>::default();
+        let line = Arc::<Edges>::default();
+        let port = SerialPort::new(line, Box::new(stream.clone()), None, requests).unwrap();
+        print(&port, &[b'a'; 1 << 20]);
+        let before = resident();
+        for _ in 0..16 {
+            print(&port, &[b'b'; 1_000_000]);
+        }
+        assert!(resident() < before + 1_000_000, "{} after {before}", resident());
+        assert_eq!(port.metrics().written.get(), 16_000_000 + (1 << 20));
+        assert_eq!(stream.log().tail(1), b"b");
+        event_loop.end();
+        thread.join().unwrap();
     }
 
     #[test]

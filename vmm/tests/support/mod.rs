@@ -103,12 +103,22 @@ pub fn foundation(vcpus: u8) -> Foundation {
 
 /// Builds a machine around `kernel`.
 pub fn machine(kernel: Image, vcpus: u8) -> (Machine, Arc<Probe>) {
+    machine_with(kernel, vcpus, |_, _| ())
+}
+
+/// The same, with further devices at ports.
+pub fn machine_with(
+    kernel: Image,
+    vcpus: u8,
+    add: impl FnOnce(&Foundation, &mut Bus),
+) -> (Machine, Arc<Probe>) {
     let foundation = foundation(vcpus);
     let probe = Arc::new(Probe::default());
     let keyboard = I8042::new(foundation.irq_line(Gsi(1)).unwrap(), foundation.guest_requests());
     let mut ports = Bus::new();
     ports.insert("probe", u64::from(PROBE_PORT), 4, probe.clone()).unwrap();
     ports.insert("i8042", i8042::PORT, i8042::PORTS, Arc::new(keyboard)).unwrap();
+    add(&foundation, &mut ports);
     let mut mmio = Bus::new();
     mmio.insert("probe", PROBE_MMIO, 0x1000, probe.clone()).unwrap();
     let board = Board { ports, mmio, rsdp: GuestAddress(0xe_0000), devices: Box::new(NoDevices) };
