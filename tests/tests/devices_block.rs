@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
+use api::vm::wire::PartialDrive;
 use tests::{Kernel, TestVm, pattern, read_range};
 use vm_spec::{CacheMode, DiskEngine, Transport};
 
@@ -79,5 +80,37 @@ fn read_only_disk_refuses_writes() -> anyhow::Result<()> {
     assert_eq!(vm.exec("cat /sys/block/vda/ro")?, "1");
     vm.exec("! dd if=/dev/zero of=/dev/vda bs=4096 count=1 oflag=direct")?;
     assert!(read_range(&path, 0, content.len())? == content, "the file was changed");
+    Ok(())
+}
+
+#[test]
+fn disk_that_grows_while_the_guest_runs_has_its_new_size_there() -> anyhow::Result<()> {
+    let vm = TestVm::new(Kernel::Bulkhead612)?;
+    let path = vm.folder().join("disk");
+    let file = disk_file(&path, &[])?;
+    let vm = vm
+        .with_disk("disk", "disk", |disk, _| {
+            disk.block_size = 4096;
+            disk.physical_block_size = Some(16384);
+        })?
+        .boot()?;
+    let topology = "cd /sys/block/vda && cat size queue/*_block_size queue/minimum_io_size serial";
+    // 64 MiB in sectors; logical and physical block; the id for want of a serial number.
+    assert_eq!(vm.exec(topology)?, "131072\n4096\n16384\n16384\ndisk");
+
+    // The kernel tells of the change by an event of the device: no look at it is too early.
+    let mut watch =
+        vm.start("until [ $(cat /sys/block/vda/size) = 196608 ]; do sleep 0.1; done")?;
+    file.set_len(96 * MIB)?;
+    vm.api().patch_drive(&PartialDrive {
+        drive_id: "disk".to_owned(),
+        path_on_host: Some(path.display().to_string()),
+        rate_limiter: None,
+    })?;
+    assert!(watch.wait()?.success());
+    let content = pattern(1 << 20);
+    file.write_all_at(&content, 0)?;
+    vm.exec("dd if=/dev/vda of=/dev/vda bs=1M count=1 seek=95 iflag=direct oflag=direct")?;
+    assert!(read_range(&path, 95 * MIB, content.len())? == content, "the copy differs");
     Ok(())
 }

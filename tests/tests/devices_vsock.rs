@@ -12,13 +12,16 @@ fn streams_carry_all_bytes_both_ways_and_side_by_side() -> anyhow::Result<()> {
     let echo = vm.agent().run(&ExecSpec::new("cat"), &sent)?;
     assert!(echo.stdout == sent, "{} bytes came back of {}", echo.stdout.len(), sent.len());
 
-    let sent = &sent[..256 << 10];
     thread::scope(|scope| {
-        let run = || vm.agent().run(&ExecSpec::new("cat"), sent);
-        let commands: Vec<_> = (0..8).map(|_| scope.spawn(run)).collect();
-        for command in commands {
-            let echo = command.join().expect("the thread does not panic")?;
-            assert!(echo.stdout == sent, "{} bytes came back", echo.stdout.len());
+        // Each stream has content of its own: none may have another's.
+        let contents = sent.windows(128 << 10).step_by(4096).take(64);
+        let run = |content| (content, vm.agent().run(&ExecSpec::new("cat"), content));
+        let streams: Vec<_> = contents.map(|c| scope.spawn(move || run(c))).collect();
+        assert_eq!(streams.len(), 64);
+        for stream in streams {
+            let (content, echo) = stream.join().expect("the thread does not panic");
+            let echo = echo?.stdout;
+            assert!(echo == content, "{} bytes came back", echo.len());
         }
         anyhow::Ok(())
     })?;
