@@ -1,10 +1,11 @@
 //! What the configuration names, opened when it is named.
 
+use std::arch::x86_64::__cpuid;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use api::vm::config_state::Host;
+use api::vm::config_state::{Host, HostProcessor};
 use api::vm::wire::{Logger, Metrics};
 use vm_spec::StreamSpec;
 use vmm::board::Opened;
@@ -85,5 +86,14 @@ impl Host for OpenFiles {
 
     fn read_cpu_config(&mut self, path: &Path) -> io::Result<String> {
         std::fs::read_to_string(path)
+    }
+
+    fn processor(&self) -> HostProcessor {
+        let (maker, signature) = (__cpuid(0), __cpuid(1).eax);
+        let mut vendor = [0; 12];
+        for (place, part) in vendor.chunks_mut(4).zip([maker.ebx, maker.edx, maker.ecx]) {
+            place.copy_from_slice(&part.to_le_bytes());
+        }
+        HostProcessor { vendor, signature }
     }
 }

@@ -13,9 +13,7 @@ pub(crate) fn probe() -> Probe {
         Ok(kvm) => Probe::Usable(Box::new(look_at(&kvm))),
         Err(OpenKvmError::Missing { .. }) => Probe::Missing,
         Err(OpenKvmError::Permission { .. }) => Probe::Denied,
-        Err(OpenKvmError::Capability { missing }) => {
-            Probe::Lacking { capabilities: names(missing) }
-        }
+        Err(OpenKvmError::Capability { missing }) => Probe::Lacking { capabilities: missing },
         Err(error) => Probe::Failed { message: chain(&error) },
     }
 }

@@ -26,7 +26,7 @@ impl Monitor {
     /// Builds the machine and lets it go. It runs once the main thread takes it from `built`.
     pub(crate) fn start(&mut self, spec: &MachineSpec) -> Result<VmResponse, VmFault> {
         let files = self.boot_files(spec)?;
-        let kvm = Kvm::open().map_err(fault)?;
+        let kvm = Kvm::open_with(&spec.cpu().template.capabilities).map_err(fault)?;
         let memory = spec.memory();
         let params = MachineParams {
             cpu: spec.cpu(),

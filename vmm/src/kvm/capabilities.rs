@@ -20,8 +20,16 @@ macro_rules! capabilities {
             }
 
             /// KVM's number.
-            pub(crate) fn number(self) -> std::ffi::c_ulong {
-                match self { $(Self::$variant => std::ffi::c_ulong::from(raw::$number),)* }
+            pub(crate) fn number(self) -> u32 {
+                match self { $(Self::$variant => raw::$number,)* }
+            }
+
+            /// What to call the capability with this number of KVM's.
+            pub(crate) fn name_of(number: u32) -> String {
+                match Self::ALL.iter().find(|capability| capability.number() == number) {
+                    Some(capability) => capability.name().to_owned(),
+                    None => format!("capability {number}"),
+                }
             }
         }
     };
@@ -115,7 +123,7 @@ impl Capabilities {
             present: Capability::ALL
                 .iter()
                 .copied()
-                .filter(|c| kvm.check_extension_raw(c.number()) > 0)
+                .filter(|c| kvm.check_extension_raw(c.number().into()) > 0)
                 .collect(),
         }
     }
@@ -134,5 +142,7 @@ mod tests {
     fn names_are_those_of_the_kernel_header() {
         assert_eq!(Capability::Irqfd.name(), "KVM_CAP_IRQFD");
         assert_eq!(Capability::X2apicApi.number(), 129);
+        assert_eq!(Capability::name_of(129), "KVM_CAP_X2APIC_API");
+        assert_eq!(Capability::name_of(9999), "capability 9999");
     }
 }

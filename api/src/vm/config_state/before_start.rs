@@ -19,7 +19,7 @@ impl ConfigState {
         host: &mut dyn Host,
     ) -> Result<Step, VmFault> {
         match request {
-            VmRequest::Action(ActionType::InstanceStart) => return self.start(),
+            VmRequest::Action(ActionType::InstanceStart) => return self.start(host),
             VmRequest::PutLogger(logger) => {
                 host.set_logger(&logger).map_err(|error| {
                     VmFault::Logger(format!("Failed to open target file: {error}"))
@@ -51,7 +51,10 @@ impl ConfigState {
         Ok(Step::Reply(VmResponse::Empty))
     }
 
-    fn start(&self) -> Result<Step, VmFault> {
+    fn start(&self, host: &dyn Host) -> Result<Step, VmFault> {
+        if let Config::Objects(objects) = &self.config {
+            objects.check_template(host)?;
+        }
         let machine =
             Machine::try_from(self.spec()?).map_err(|error| VmFault::Start(error.to_string()))?;
         let operation = Operation::Start(Box::new(machine));

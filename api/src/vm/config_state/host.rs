@@ -6,6 +6,7 @@ use std::path::Path;
 use vm_spec::StreamSpec;
 
 use super::super::wire::{Logger, Metrics};
+use super::static_template::HostProcessor;
 
 /// Opens what the configuration names, at the time when it is named.
 ///
@@ -86,6 +87,9 @@ pub trait Host {
     ///
     /// Those of reading.
     fn read_cpu_config(&mut self, path: &Path) -> io::Result<String>;
+
+    /// What processor the host has.
+    fn processor(&self) -> HostProcessor;
 }
 
 /// A host that opens nothing, to check a configuration without side effects.
@@ -123,5 +127,8 @@ impl Host for NoHost {
     }
     fn read_cpu_config(&mut self, _: &Path) -> io::Result<String> {
         Err(io::Error::from(io::ErrorKind::Unsupported))
+    }
+    fn processor(&self) -> HostProcessor {
+        HostProcessor { vendor: [0; 12], signature: 0 }
     }
 }

@@ -22,12 +22,14 @@ mod host;
 mod objects;
 mod operation;
 mod spec;
+mod static_template;
 #[cfg(test)]
 mod tests;
 
 pub use file::{ConfigFile, ConfigFileError};
 pub use host::{Host, NoHost};
 pub use operation::{Operation, Pending, Step};
+pub use static_template::HostProcessor;
 
 use objects::Objects;
 use operation::Change;

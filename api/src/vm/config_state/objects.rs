@@ -3,12 +3,15 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use vm_spec::{DEFAULT_CMDLINE, Mib, RateLimiter, StreamSpec};
+use vm_spec::{CpuTemplate, DEFAULT_CMDLINE, Mib, RateLimiter, StreamSpec};
 
+use super::host::Host;
 use super::operation::{DeviceChange, changed_limiter};
+use super::static_template::{self, TemplateError};
+use crate::vm::VmFault;
 use crate::vm::wire::{
     self, Balloon, BootSource, CpuConfig, Drive, EntropyDevice, FullVmConfiguration, IoEngine,
-    MachineConfiguration, MmdsConfig, NetworkInterface, SerialDevice, StaticCpuTemplate, Vsock,
+    MachineConfiguration, MmdsConfig, NetworkInterface, SerialDevice, Vsock,
 };
 
 /// Everything that was put so far.
@@ -33,8 +36,19 @@ impl Objects {
         boot.boot_args.as_deref().unwrap_or(DEFAULT_CMDLINE)
     }
 
-    pub(super) fn has_static_template(&self) -> bool {
-        self.machine.cpu_template.is_some_and(|template| template != StaticCpuTemplate::None)
+    /// Changes to the processors: of `/cpu-config`, or of the fixed set that was chosen.
+    pub(super) fn cpu_template(&self) -> Result<CpuTemplate, VmFault> {
+        match (&self.cpu, self.machine.cpu_template) {
+            (Some(cpu), _) => Ok(cpu.clone().into()),
+            (None, Some(template)) => static_template::changes(template).map_err(no_template),
+            (None, None) => Ok(CpuTemplate::default()),
+        }
+    }
+
+    /// Whether the fixed set of processor features that was chosen is for this host.
+    pub(super) fn check_template(&self, host: &dyn Host) -> Result<(), VmFault> {
+        let Some(template) = self.machine.cpu_template else { return Ok(()) };
+        static_template::check(template, host.processor()).map_err(no_template)
     }
 
     /// Whether another drive than `id` has this file.
@@ -113,6 +127,10 @@ impl Objects {
     pub(super) fn memory(&self) -> Mib {
         Mib(self.machine.mem_size_mib)
     }
+}
+
+fn no_template(error: TemplateError) -> VmFault {
+    VmFault::Start(format!("Failed to get CPU template: {error}"))
 }
 
 /// Where the metadata service is if nothing else was said.

@@ -235,13 +235,34 @@ fn balloon_that_is_not_there_is_said_so() {
 }
 
 #[test]
-fn static_template_is_refused_at_the_start() {
+fn static_template_for_another_processor_is_refused_at_the_start() {
     let mut vm = Vm::with_kernel();
-    vm.done("PATCH", "/machine-config", r#"{"cpu_template":"T2"}"#);
     let start = r#"{"action_type":"InstanceStart"}"#;
-    assert!(vm.fault("PUT", "/actions", start).starts_with("Start microvm error: Failed to get"));
+    let fault = |why: &str| format!("Start microvm error: Failed to get CPU template: {why}");
+    vm.done("PATCH", "/machine-config", r#"{"cpu_template":"T2A"}"#);
+    assert_eq!(
+        vm.fault("PUT", "/actions", start),
+        fault("CPU vendor mismatched between actual CPU and CPU template.")
+    );
+    vm.done("PATCH", "/machine-config", r#"{"cpu_template":"T2S"}"#);
+    assert_eq!(
+        vm.fault("PUT", "/actions", start),
+        fault("The current CPU model is not permitted to apply the CPU template.")
+    );
     vm.done("PATCH", "/machine-config", r#"{"cpu_template":"None"}"#);
     vm.start();
+}
+
+#[test]
+fn static_template_reaches_the_machine_until_a_custom_one_replaces_it() {
+    let mut vm = Vm::with_kernel();
+    vm.done("PATCH", "/machine-config", r#"{"cpu_template":"T2CL"}"#);
+    let template = vm.state.spec().unwrap().cpu.template;
+    assert_eq!((template.cpuid.len(), template.msrs.len()), (6, 1));
+    vm.put("/cpu-config", r#"{"kvm_capabilities":["!121"]}"#);
+    let template = vm.state.spec().unwrap().cpu.template;
+    assert_eq!(template.cpuid, []);
+    assert_eq!(template.capabilities, [vm_spec::CapabilityModifier::Ignore(121)]);
 }
 
 #[test]

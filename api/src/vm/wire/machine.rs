@@ -18,7 +18,7 @@ pub struct MachineConfiguration {
     /// Whether two processors share a core.
     #[serde(default)]
     pub smt: bool,
-    /// Deprecated: a fixed set of processor features. Only `None` can be started.
+    /// Deprecated: a fixed set of processor features, for some hosts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_template: Option<StaticCpuTemplate>,
     /// Whether written pages are noted, for incremental snapshots.
@@ -58,7 +58,7 @@ pub struct MachineConfigurationUpdate {
     /// Whether two processors share a core.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub smt: Option<bool>,
-    /// Deprecated: a fixed set of processor features. Only `None` can be started.
+    /// Deprecated: a fixed set of processor features, for some hosts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_template: Option<StaticCpuTemplate>,
     /// Whether written pages are noted, for incremental snapshots.
@@ -86,15 +86,15 @@ impl From<MachineConfiguration> for MachineConfigurationUpdate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 pub enum StaticCpuTemplate {
-    /// Intel.
+    /// Intel Skylake, Cascade Lake, Ice Lake: as EC2's C3.
     C3,
-    /// Intel.
+    /// Intel Skylake, Cascade Lake, Ice Lake: as EC2's T2.
     T2,
-    /// Intel.
+    /// Intel Skylake, Cascade Lake: T2, for snapshots that move between them.
     T2S,
-    /// Intel.
+    /// Intel Cascade Lake, Ice Lake: T2, with what protects them.
     T2CL,
-    /// AMD.
+    /// AMD Milan: the features of T2CL.
     T2A,
     /// What the host has.
     None,

@@ -5,10 +5,9 @@ mod native;
 use std::collections::{BTreeMap, HashMap};
 
 use vm_spec::{
-    BalloonSpec, BoardSpec, BootSpec, CacheMode, Component, ComponentId, CpuSpec, CpuTemplate,
-    DiskEngine, DiskFileSpec, DiskFormat, DiskSpec, EntropySpec, MemoryBacking, MemorySpec, Mib,
-    MmdsSpec, NetSpec, RateLimiter, SerialSpec, Slot, TapSpec, VmGenIdSpec, VmSpec, VsockSpec,
-    VsockUnixSpec,
+    BalloonSpec, BoardSpec, BootSpec, CacheMode, Component, ComponentId, CpuSpec, DiskEngine,
+    DiskFileSpec, DiskFormat, DiskSpec, EntropySpec, MemoryBacking, MemorySpec, Mib, MmdsSpec,
+    NetSpec, RateLimiter, SerialSpec, Slot, TapSpec, VmGenIdSpec, VmSpec, VsockSpec, VsockUnixSpec,
 };
 
 use super::objects::{DEFAULT_MMDS_ADDRESS, Objects};
@@ -31,13 +30,6 @@ impl Objects {
         let boot = self.boot.as_ref().ok_or_else(|| {
             VmFault::Start("Cannot start microvm without kernel configuration.".into())
         })?;
-        if self.has_static_template() {
-            return Err(VmFault::Start(
-                "Failed to get CPU template: static CPU templates are not available, use \
-                 /cpu-config."
-                    .into(),
-            ));
-        }
         let mut spec = VmSpec::new(BootSpec {
             kernel: (&boot.kernel_image_path).into(),
             initrd: boot.initrd_path.as_ref().map(Into::into),
@@ -47,7 +39,7 @@ impl Objects {
         spec.cpu = CpuSpec {
             count: self.machine.vcpu_count,
             threads_per_core: if self.machine.smt { 2 } else { 1 },
-            template: self.cpu.clone().map(CpuTemplate::from).unwrap_or_default(),
+            template: self.cpu_template()?,
         };
         spec.memory = MemorySpec {
             size: Mib(self.machine.mem_size_mib),

@@ -65,6 +65,10 @@ impl Host for FakeHost {
         self.open("cpu", path.to_str().unwrap())?;
         Ok(r#"{"msr_modifiers":[{"addr":"0x10","bitmap":"0b1"}]}"#.into())
     }
+    /// Ice Lake.
+    fn processor(&self) -> HostProcessor {
+        HostProcessor { vendor: *b"GenuineIntel", signature: 0x0006_06a6 }
+    }
 }
 
 /// A machine as a client sees it, whose monitor succeeds in everything.
