@@ -2,10 +2,11 @@
 
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
 
 use super::{Head, HttpFault, Response};
 
@@ -56,12 +57,14 @@ pub struct Connection<S> {
     limits: Limits,
     /// What was read and belongs to no request yet.
     buffer: Vec<u8>,
+    /// Goes off not before the client has been idle for too long; made when it first waits.
+    alarm: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// A connection of which nothing was read yet.
     pub fn new(stream: S, limits: Limits) -> Self {
-        Self { stream, limits, buffer: Vec::new() }
+        Self { stream, limits, buffer: Vec::new(), alarm: None }
     }
 
     /// The next request, or none if the client has closed the connection or is idle for too long.
@@ -77,8 +80,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if !self.buffer.is_empty() {
                 break;
             }
-            match timeout(self.limits.idle_time, self.fill()).await {
-                Ok(Ok(1..)) => {}
+            match self.fill_unless_idle().await {
+                Ok(1..) => {}
                 // Nobody is there to be told.
                 _ => return Ok(None),
             }
@@ -193,6 +196,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 _ => return Ok(None),
             }
         }
+    }
+
+    /// Reads some more, or nothing once the client has been idle for too long.
+    ///
+    /// One alarm serves all requests: to set one for each would wake the event loop each time.
+    async fn fill_unless_idle(&mut self) -> io::Result<usize> {
+        let end = Instant::now() + self.limits.idle_time;
+        let mut alarm = self.alarm.take().unwrap_or_else(|| Box::pin(sleep_until(end)));
+        let filled = loop {
+            tokio::select! {
+                biased;
+                filled = self.fill() => break filled,
+                () = &mut alarm => {}
+            }
+            if Instant::now() >= end {
+                return Ok(0);
+            }
+            alarm.as_mut().reset(end);
+        };
+        self.alarm = Some(alarm);
+        filled
     }
 
     /// Reads some more, at most as much as a head can have.

@@ -1,5 +1,7 @@
 //! What is HTTP, what is not, and what is too much.
 
+use std::time::Instant;
+
 use super::*;
 
 /// Status line and body of an answer.
@@ -195,6 +197,13 @@ fn idle_client_is_let_go_without_a_word() {
     let limits = Limits { idle_time: Duration::from_millis(100), ..Limits::default() };
     let server = TestServer::with(ServerOptions { limits, ..ServerOptions::default() });
     assert_eq!(read_all(server.connect()), "");
+    // Its time begins anew with each answer.
+    let mut client = server.connect();
+    client.write_all(b"GET /version HTTP/1.1\r\n\r\n").unwrap();
+    read_until(&mut client, "}");
+    let answered = Instant::now();
+    assert_eq!(read_all(client), "");
+    assert!(answered.elapsed() >= Duration::from_millis(90), "{:?}", answered.elapsed());
 }
 
 #[test]
