@@ -6,11 +6,11 @@
 //!
 //! The order, for a program that confines itself:
 //!
-//! 1. [`limits::Limits::apply`] and [`privileges::Privileges::drop`], while it has one thread and
-//!    after it has opened what needs privileges;
-//! 2. [`seccomp::Filters::compile`] and [`seccomp::report_violations`];
-//! 3. [`seccomp::Filters::install`] on each thread, as the first thing that the thread does, and on
-//!    the main thread when everything is set up.
+//! 1. [`limits::Limits::apply`] and [`privileges::Privileges::seal`], while it has one thread;
+//! 2. [`seccomp::report_violations`];
+//! 3. [`privileges::Privileges::drop_of_thread`] and [`seccomp::install`] on each thread, as the
+//!    first thing that the thread does, and on the main thread when all is open that it opens with
+//!    privileges.
 
 pub mod limits;
 pub mod privileges;

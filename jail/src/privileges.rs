@@ -4,7 +4,7 @@ use std::io;
 
 use rustix::process::{Gid, Uid};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, capability_is_in_bounding_set, clear_ambient_capability_set,
+    CapabilitySet, CapabilitySets, clear_ambient_capability_set,
     remove_capability_from_bounding_set, set_capabilities, set_no_new_privs, set_thread_groups,
     set_thread_res_gid, set_thread_res_uid,
 };
@@ -24,53 +24,39 @@ impl Default for Privileges {
     }
 }
 
-/// Why privileges are still there.
+/// A step that the kernel refused: privileges are still there.
 #[derive(Debug, thiserror::Error)]
-pub enum PrivilegeError {
-    /// Privileges belong to threads: others would keep theirs.
-    #[error("privileges can only be dropped while there is one thread, and there are {0}")]
-    Threads(usize),
-    /// The number of threads is not known.
-    #[error("failed to count the threads of this process")]
-    Count(#[source] io::Error),
-    /// The kernel refused a step.
-    #[error("failed to {step}")]
-    Step {
-        /// What was tried.
-        step: &'static str,
-        /// The system's error.
-        #[source]
-        source: io::Error,
-    },
+#[error("failed to {step}")]
+pub struct PrivilegeError {
+    step: &'static str,
+    #[source]
+    source: io::Error,
 }
 
 impl Privileges {
-    /// Drops everything else. From then on programs cannot raise privileges by being executed
-    /// (`no_new_privs`), and no capability can come back.
-    pub fn drop(&self) -> Result<(), PrivilegeError> {
-        let threads = std::fs::read_dir("/proc/self/task").map_err(PrivilegeError::Count)?.count();
-        if threads != 1 {
-            return Err(PrivilegeError::Threads(threads));
-        }
-        self.drop_of_this_thread()
-    }
-
-    fn drop_of_this_thread(&self) -> Result<(), PrivilegeError> {
+    /// Makes sure that this thread and those that it will start gain no privileges beyond what
+    /// they have: programs cannot raise them by being executed (`no_new_privs`), and no capability
+    /// can be inherited. What they have stays, until [`drop_of_thread`](Self::drop_of_thread).
+    pub fn seal(&self) -> Result<(), PrivilegeError> {
         step("set no_new_privs", set_no_new_privs(true))?;
-        // Needs CAP_SETPCAP, so it comes first; without that there is nothing to inherit either,
-        // as no_new_privs is set.
         for capability in CapabilitySet::all().difference(self.keep).iter() {
-            if capability_is_in_bounding_set(capability).unwrap_or(false) {
-                let _ = remove_capability_from_bounding_set(capability);
+            // Needs CAP_SETPCAP. Without it there is little to inherit, and no_new_privs keeps
+            // even that away; a capability that the kernel does not know is an error, too.
+            if remove_capability_from_bounding_set(capability).is_err() {
+                break;
             }
         }
+        step("clear ambient capabilities", clear_ambient_capability_set())
+    }
+
+    /// Drops what the calling thread has, for good. Privileges belong to threads: each has to.
+    pub fn drop_of_thread(&self) -> Result<(), PrivilegeError> {
         if let Some((uid, gid)) = self.user {
             let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
             step("drop supplementary groups", set_thread_groups(&[gid]))?;
             step("change the group", set_thread_res_gid(gid, gid, gid))?;
             step("change the user", set_thread_res_uid(uid, uid, uid))?;
         }
-        step("clear ambient capabilities", clear_ambient_capability_set())?;
         let has = step("read capabilities", rustix::thread::capabilities(None))?;
         let kept = CapabilitySets {
             effective: has.effective & self.keep,
@@ -82,47 +68,78 @@ impl Privileges {
 }
 
 fn step<T>(step: &'static str, result: rustix::io::Result<T>) -> Result<T, PrivilegeError> {
-    result.map_err(|source| PrivilegeError::Step { step, source: source.into() })
+    result.map_err(|source| PrivilegeError { step, source: source.into() })
 }
 
 #[cfg(test)]
 mod tests {
+    use rustix::thread::{capabilities, capability_is_in_bounding_set, no_new_privs};
+
     use super::*;
 
-    /// Privileges belong to threads, so each test drops those of one that it makes.
-    fn dropped(privileges: Privileges) -> CapabilitySets {
+    /// Privileges belong to threads, so each test drops those of one that it makes. Gives what the
+    /// thread has left, and one that it starts.
+    fn dropped(privileges: Privileges) -> [CapabilitySets; 2] {
         let thread = std::thread::spawn(move || {
-            privileges.drop_of_this_thread().unwrap();
-            assert!(rustix::thread::no_new_privs().unwrap());
-            rustix::thread::capabilities(None).unwrap()
+            privileges.seal().unwrap();
+            privileges.drop_of_thread().unwrap();
+            let child = std::thread::spawn(|| capabilities(None).unwrap());
+            [capabilities(None).unwrap(), child.join().unwrap()]
         });
         thread.join().unwrap()
     }
 
     #[test]
     fn no_capability_is_left() {
-        let left = dropped(Privileges::default());
-        assert_eq!(
-            (left.effective, left.permitted),
-            (CapabilitySet::empty(), CapabilitySet::empty())
-        );
+        for left in dropped(Privileges::default()) {
+            assert_eq!(left.effective, CapabilitySet::empty());
+            assert_eq!(left.permitted, CapabilitySet::empty());
+            assert_eq!(left.inheritable, CapabilitySet::empty());
+        }
     }
 
     #[test]
     fn capability_that_is_kept_stays_if_it_was_there() {
-        let before = rustix::thread::capabilities(None).unwrap().permitted;
+        let before = capabilities(None).unwrap().permitted;
         let keep = CapabilitySet::NET_ADMIN;
-        let left = dropped(Privileges { keep, ..Default::default() });
+        let [left, _] = dropped(Privileges { keep, ..Default::default() });
         assert_eq!(left.permitted, before & keep);
     }
 
     #[test]
-    fn process_with_other_threads_is_refused() {
-        let (sender, receiver) = std::sync::mpsc::channel::<()>();
-        let thread = std::thread::spawn(move || receiver.recv());
-        let refused = Privileges::default().drop();
-        assert!(matches!(refused, Err(PrivilegeError::Threads(n)) if n > 1));
-        drop(sender);
-        let _ = thread.join().unwrap();
+    fn sealed_thread_keeps_what_it_has_and_can_inherit_nothing() {
+        let before = capabilities(None).unwrap();
+        let sealed = std::thread::spawn(move || {
+            Privileges::default().seal().unwrap();
+            assert!(no_new_privs().unwrap());
+            let may_seal = before.effective.contains(CapabilitySet::SETPCAP);
+            let inherits = capability_is_in_bounding_set(CapabilitySet::SYS_ADMIN).unwrap();
+            assert!(!(may_seal && inherits), "CAP_SYS_ADMIN can be inherited");
+            capabilities(None).unwrap()
+        });
+        assert_eq!(sealed.join().unwrap().effective, before.effective);
+    }
+
+    #[test]
+    fn other_user_is_become_by_those_who_may() {
+        const NOBODY: u32 = 65_534;
+        if !capabilities(None).unwrap().effective.contains(CapabilitySet::SETUID) {
+            let refused = Privileges { user: Some((NOBODY, NOBODY)), ..Default::default() };
+            let thread = std::thread::spawn(move || refused.drop_of_thread());
+            assert!(thread.join().unwrap().is_err());
+            return;
+        }
+        let thread = std::thread::spawn(|| {
+            let user = Some((NOBODY, NOBODY));
+            Privileges { user, ..Default::default() }.drop_of_thread().unwrap();
+            let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+            let of = |name: &str| -> Vec<String> {
+                let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+                line.split_whitespace().skip(1).map(str::to_owned).collect()
+            };
+            (of("Uid:"), of("Gid:"), of("Groups:"))
+        });
+        let nobody = vec![NOBODY.to_string(); 4];
+        assert_eq!(thread.join().unwrap(), (nobody.clone(), nobody, vec![NOBODY.to_string()]));
     }
 }

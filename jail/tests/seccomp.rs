@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-use jail::seccomp::{Filters, ThreadKind, VIOLATION_STATUS, report_violations};
+use jail::seccomp::{ThreadKind, VIOLATION_STATUS, install, report_violations};
 
 /// Status of a child that got to the end.
 const DONE: i32 = 42;
@@ -27,7 +27,7 @@ fn confined(kind: ThreadKind, f: impl FnOnce()) -> (ExitStatus, String) {
         // SAFETY: plain descriptor numbers.
         unsafe { libc::dup2(writer.as_raw_fd(), libc::STDERR_FILENO) };
         report_violations().expect("a handler");
-        Filters::compile().expect("filters").install(kind).expect("a filter");
+        install(kind).expect("a filter");
         f();
         // SAFETY: ends the child.
         unsafe { libc::_exit(DONE) };
@@ -100,7 +100,7 @@ fn no_kind_can_make_memory_executable() {
 #[test]
 fn only_the_main_thread_opens_files() {
     assert_allowed(ThreadKind::Main, || drop(File::open("/dev/null").unwrap()));
-    for kind in [ThreadKind::Vcpu, ThreadKind::DeviceLoop, ThreadKind::Api] {
+    for kind in ThreadKind::ALL.into_iter().filter(|kind| *kind != ThreadKind::Main) {
         assert_forbidden(kind, libc::SYS_openat, || drop(File::open("/dev/null")));
     }
 }
@@ -126,9 +126,9 @@ fn devices_get_sockets_of_this_host_only() {
     });
     let internet = || attempt(libc::SYS_socket, libc::AF_INET.into(), 1, 0);
     assert_forbidden(ThreadKind::DeviceLoop, libc::SYS_socket, internet);
-    assert_forbidden(ThreadKind::Api, libc::SYS_socket, || {
-        call(libc::SYS_socket, unix, 1, 0);
-    });
+    for kind in [ThreadKind::Api, ThreadKind::Signals, ThreadKind::Metrics] {
+        assert_forbidden(kind, libc::SYS_socket, || attempt(libc::SYS_socket, unix, 1, 0));
+    }
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn threads_can_be_signalled_within_the_process_only() {
 fn main_thread_starts_confined_threads_and_no_processes() {
     assert_allowed(ThreadKind::Main, || {
         let thread = std::thread::Builder::new().name("vcpu0".into()).spawn(|| {
-            Filters::compile().unwrap().install(ThreadKind::Vcpu).unwrap();
+            install(ThreadKind::Vcpu).unwrap();
             call(libc::SYS_ioctl, -1, 0xae80, 0)
         });
         assert_eq!(thread.unwrap().join().unwrap(), -1);
@@ -172,9 +172,8 @@ fn main_thread_starts_confined_threads_and_no_processes() {
 #[test]
 fn thread_that_main_started_is_reported_by_its_own_kind() {
     let (status, said) = confined(ThreadKind::Main, || {
-        let filters = Filters::compile().unwrap();
-        let thread = std::thread::spawn(move || {
-            filters.install(ThreadKind::Vcpu).unwrap();
+        let thread = std::thread::spawn(|| {
+            install(ThreadKind::Vcpu).unwrap();
             File::open("/dev/null")
         });
         drop(thread.join());

@@ -20,7 +20,7 @@ in Firecracker. 1: it could not be made. 2: wrong flags. 148: a forbidden system
 #[derive(Parser, Debug)]
 #[command(name = "bulkhead-vmm", version, after_help = HELP, max_term_width = 100)]
 pub(crate) struct Args {
-    /// Socket of the REST API
+    /// Socket of the REST API; fd:N for one that listens already, as descriptor N
     #[arg(long, value_name = "PATH", default_value = "/run/firecracker.socket")]
     pub(crate) api_sock: PathBuf,
     /// Name of the machine
@@ -77,9 +77,19 @@ pub(crate) struct Args {
     /// Do not confine system calls (for debugging)
     #[arg(long, conflicts_with = "seccomp_filter")]
     pub(crate) no_seccomp: bool,
-    /// Confine system calls by a filter from a file; not available yet
+    /// Confine system calls by a filter from a file; refused, as those made for Firecracker do not
+    /// fit
     #[arg(long, value_name = "FILE")]
     pub(crate) seccomp_filter: Option<PathBuf>,
+    /// The user to become when all is open that the machine needs; privileges go in any case
+    #[arg(long, value_name = "ID", requires = "gid")]
+    pub(crate) uid: Option<u32>,
+    /// The group to become then, the only one
+    #[arg(long, value_name = "ID", requires = "uid")]
+    pub(crate) gid: Option<u32>,
+    /// Limit of this process: no-file=COUNT of open descriptors, fsize=BYTES of a file it writes
+    #[arg(long = "resource-limit", value_name = "NAME=VALUE", value_parser = parse_limit)]
+    pub(crate) resource_limits: Vec<ResourceLimit>,
     /// When the process was started, microseconds of the monotonic clock
     #[arg(long, value_name = "US", hide = true)]
     pub(crate) start_time_us: Option<u64>,
@@ -109,6 +119,25 @@ fn check_id(id: &str) -> Result<String, String> {
     }
 }
 
+/// A limit of the process, by the names of Firecracker's jailer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ResourceLimit {
+    /// Bytes of a file.
+    FileSize(u64),
+    /// Descriptors.
+    OpenFiles(u64),
+}
+
+fn parse_limit(text: &str) -> Result<ResourceLimit, String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    let value = value.parse().map_err(|_| format!("{value} is not a number"))?;
+    match name {
+        "fsize" => Ok(ResourceLimit::FileSize(value)),
+        "no-file" => Ok(ResourceLimit::OpenFiles(value)),
+        _ => Err(format!("there is no limit {name}, but fsize and no-file")),
+    }
+}
+
 fn parse_level(name: &str) -> Result<LogLevel, String> {
     LogLevel::from_name(name).ok_or_else(|| "expected a level such as Info".to_owned())
 }
@@ -122,6 +151,15 @@ mod tests {
     #[test]
     fn flags_are_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn limit_is_a_known_name_and_a_number() {
+        assert_eq!(parse_limit("fsize=4096"), Ok(ResourceLimit::FileSize(4096)));
+        assert_eq!(parse_limit("no-file=64"), Ok(ResourceLimit::OpenFiles(64)));
+        assert!(parse_limit("core=1").is_err());
+        assert!(parse_limit("no-file=-1").is_err());
+        assert!(parse_limit("fsize").is_err());
     }
 
     #[test]

@@ -1,37 +1,84 @@
-//! Which system calls each thread may make.
+//! What this process may do: privileges, limits, system calls.
 
 use std::sync::Arc;
 
 use anyhow::Context;
-use jail::seccomp::{Filters, ThreadKind, report_violations};
+use jail::limits::Limits;
+use jail::privileges::Privileges;
+use jail::seccomp::{self, ThreadKind, report_violations};
+use rustix::process::{Signal, set_parent_process_death_signal};
 
-/// The filters of all kinds of threads, or none of them.
-#[derive(Clone)]
-pub(crate) struct Confinement(Option<Arc<Filters>>);
+use crate::args::{Args, ResourceLimit};
+
+/// What threads give up before they serve a guest or clients.
+#[derive(Clone, Copy)]
+pub(crate) struct Confinement {
+    privileges: Privileges,
+    seccomp: bool,
+    exit_with_parent: bool,
+}
 
 impl Confinement {
-    /// Filters, if they are `wanted`.
-    pub(crate) fn new(wanted: bool) -> anyhow::Result<Self> {
-        if !wanted {
-            return Ok(Self(None));
+    /// Limits the process as `args` say. To be called before threads are started, which inherit
+    /// part of it.
+    pub(crate) fn new(args: &Args) -> anyhow::Result<Self> {
+        limits(&args.resource_limits).apply()?;
+        let user = args.uid.zip(args.gid);
+        let privileges = Privileges { user, ..Privileges::default() };
+        privileges.seal()?;
+        let seccomp = !args.no_seccomp;
+        if seccomp {
+            report_violations().context("failed to prepare for forbidden system calls")?;
         }
-        report_violations().context("failed to prepare for forbidden system calls")?;
-        let filters = Filters::compile().context("failed to compile the seccomp filters")?;
-        Ok(Self(Some(Arc::new(filters))))
+        let this = Self { privileges, seccomp, exit_with_parent: args.exit_with_parent };
+        this.bind_to_parent()?;
+        Ok(this)
     }
 
     /// Confines the calling thread. A thread that cannot be confined does not go on.
     pub(crate) fn confine(&self, kind: ThreadKind) {
-        let Some(filters) = &self.0 else { return };
-        if let Err(e) = filters.install(kind) {
-            log::error!("Failed to confine a {} thread: {e}", kind.name());
+        if let Err(e) = self.try_confine(kind) {
+            log::error!("Failed to confine a {} thread: {e:#}", kind.name());
             std::process::exit(1);
         }
+        log::debug!("A {} thread is confined", kind.name());
+    }
+
+    fn try_confine(&self, kind: ThreadKind) -> anyhow::Result<()> {
+        self.privileges.drop_of_thread()?;
+        if kind == ThreadKind::Main {
+            // A process that becomes another user's is no longer bound.
+            self.bind_to_parent()?;
+        }
+        if self.seccomp {
+            seccomp::install(kind)?;
+        }
+        Ok(())
+    }
+
+    fn bind_to_parent(&self) -> anyhow::Result<()> {
+        if self.exit_with_parent {
+            set_parent_process_death_signal(Some(Signal::KILL))
+                .context("failed to bind this process's life to its parent's")?;
+        }
+        Ok(())
     }
 
     /// What confines a thread of this kind, to be called on it.
     pub(crate) fn on(&self, kind: ThreadKind) -> Arc<dyn Fn() + Send + Sync> {
-        let this = self.clone();
+        let this = *self;
         Arc::new(move || this.confine(kind))
     }
+}
+
+/// No core dump: it would hold guest memory.
+fn limits(wanted: &[ResourceLimit]) -> Limits {
+    let mut limits = Limits { core: Some(0), ..Limits::default() };
+    for limit in wanted {
+        match *limit {
+            ResourceLimit::FileSize(bytes) => limits.file_size = Some(bytes),
+            ResourceLimit::OpenFiles(count) => limits.open_files = Some(count),
+        }
+    }
+    limits
 }

@@ -42,10 +42,14 @@ impl MetricsFile {
 pub(crate) struct Ticker(#[allow(dead_code)] mpsc::Sender<()>);
 
 impl Ticker {
-    /// Starts. `flush` says whether to go on.
-    pub(crate) fn start(flush: impl Fn() -> bool + Send + 'static) -> io::Result<Self> {
+    /// Starts. `prepare` runs first on its thread; `flush` says whether to go on.
+    pub(crate) fn start(
+        prepare: impl FnOnce() + Send + 'static,
+        flush: impl Fn() -> bool + Send + 'static,
+    ) -> io::Result<Self> {
         let (sender, receiver) = mpsc::channel();
         thread::Builder::new().name("metrics".to_owned()).spawn(move || {
+            prepare();
             while receiver.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) && flush() {}
         })?;
         Ok(Self(sender))

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use api::vm::config_state::{Host, HostProcessor};
 use api::vm::wire::{Logger, Metrics};
 use vm_spec::StreamSpec;
-use vmm::board::Opened;
+use vmm::board::{Opened, inherited};
 
 use crate::flush::MetricsFile;
 use crate::logger;
@@ -28,15 +28,23 @@ fn other(error: impl std::error::Error) -> io::Error {
     io::Error::other(chain(&error))
 }
 
+/// Opens a file to read, or takes the descriptor that `path` names.
+fn open(path: &Path) -> io::Result<File> {
+    match inherited(path) {
+        Some(fd) => fd.map(File::from),
+        None => File::open(path),
+    }
+}
+
 impl Host for OpenFiles {
     fn open_kernel(&mut self, path: &Path) -> io::Result<()> {
-        self.kernel = Some((path.to_owned(), File::open(path)?));
+        self.kernel = Some((path.to_owned(), open(path)?));
         Ok(())
     }
 
     fn open_initrd(&mut self, path: Option<&Path>) -> io::Result<()> {
-        let open = |path: &Path| File::open(path).map(|file| (path.to_owned(), file));
-        self.initrd = path.map(open).transpose()?;
+        let named = |path: &Path| open(path).map(|file| (path.to_owned(), file));
+        self.initrd = path.map(named).transpose()?;
         Ok(())
     }
 

@@ -23,6 +23,7 @@ mod operate;
 mod probe;
 mod serve;
 mod shorten;
+mod signals;
 mod start;
 mod terminal;
 

@@ -1,5 +1,7 @@
 //! The life of the process: set up, wait for the start, run, leave in order.
 
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,9 +13,9 @@ use api::vm::wire::{ActionType, Logger, Metrics};
 use api::vm::{EventHub, Incoming, Server, ServerOptions, SocketFile, Stopper, VmController};
 use api::vm::{VmRequest, listen, mailbox};
 use jail::seccomp::ThreadKind;
+use nix::sys::signal::Signal;
 use serde_json::json;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use vmm::board::inherited;
 use vmm::machine::{Control, Ended, Machine};
 
 use crate::args::Args;
@@ -22,6 +24,7 @@ use crate::flush::Ticker;
 use crate::logger;
 use crate::monitor::Monitor;
 use crate::probe;
+use crate::signals::Ending;
 use crate::terminal::RawMode;
 
 /// How long clients may take for their last answers.
@@ -34,6 +37,8 @@ struct Desk {
     incoming: Mutex<Incoming>,
     /// The running machine.
     control: OnceLock<Control>,
+    /// The API's.
+    socket: Mutex<Option<SocketFile>>,
 }
 
 impl Desk {
@@ -43,6 +48,10 @@ impl Desk {
 
     fn incoming(&self) -> MutexGuard<'_, Incoming> {
         self.incoming.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn socket(&self) -> MutexGuard<'_, Option<SocketFile>> {
+        self.socket.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Answers what has come in, on the machine's own thread.
@@ -63,14 +72,18 @@ pub(crate) fn run(args: Args, started: Instant) -> anyhow::Result<u8> {
         bail!("--describe-snapshot: snapshots are not available yet");
     }
     if args.seccomp_filter.is_some() {
-        bail!("--seccomp-filter: filters from a file are not available yet; leave it out");
+        bail!(
+            "--seccomp-filter: filters that were compiled for Firecracker list the system calls of \
+             its threads, not of these; leave it out for the filters built in"
+        );
     }
     if args.no_api && args.config_file.is_none() && args.spec.is_none() {
         bail!("--no-api: nothing describes the machine; give --config-file or --spec");
     }
     prepare(&args)?;
-    let confinement = Confinement::new(!args.no_seccomp)?;
-    let monitor = Monitor::new(&args, started, confinement.clone())?;
+    let confinement = Confinement::new(&args)?;
+    let ending = Ending::take_over()?;
+    let monitor = Monitor::new(&args, started, confinement)?;
     let events = monitor.events.clone();
     let waker = Arc::new(OnceLock::<Arc<Desk>>::new());
     let to_wake = Arc::clone(&waker);
@@ -79,36 +92,49 @@ pub(crate) fn run(args: Args, started: Instant) -> anyhow::Result<u8> {
         monitor: Mutex::new(monitor),
         incoming: Mutex::new(incoming),
         control: OnceLock::new(),
+        socket: Mutex::new(None),
     });
     // Set once, just here.
     let _ = waker.set(Arc::clone(&desk));
-    end_on_signals(&desk)?;
-    let api = match args.no_api {
-        true => None,
-        false => Some(start_api(&args, controller, events, &confinement)?),
-    };
-    configure(&desk, &args)?;
-    let machine = wait_for_start(&desk)?;
-    confinement.confine(ThreadKind::Main);
-    let ended = run_machine(&desk, machine);
-    let distinct = args.spec.is_some();
-    Ok(finish(&desk, api, &ended, distinct))
+    end_on_signals(&desk, ending, &confinement)?;
+    let start_api = || start_api(&desk, &args, controller, events, &confinement);
+    let status = serve(&desk, &args, &confinement, start_api);
+    // The signals' thread has the desk, too.
+    drop(desk.socket().take());
+    status
 }
 
-/// The API's thread; its socket is removed when this is dropped.
+/// From the first request to the end of the machine.
+fn serve(
+    desk: &Arc<Desk>,
+    args: &Args,
+    confinement: &Confinement,
+    start_api: impl FnOnce() -> anyhow::Result<ApiThread>,
+) -> anyhow::Result<u8> {
+    let api = if args.no_api { None } else { Some(start_api()?) };
+    configure(desk, args)?;
+    let machine = wait_for_start(desk)?;
+    start_ticker(desk, &machine, confinement);
+    confinement.confine(ThreadKind::Main);
+    let ended = run_machine(desk, machine);
+    let distinct = args.spec.is_some();
+    Ok(finish(desk, api, &ended, distinct))
+}
+
+/// The API's thread.
 struct ApiThread {
     stopper: Stopper,
     thread: thread::JoinHandle<()>,
-    _socket: SocketFile,
 }
 
 fn start_api(
+    desk: &Desk,
     args: &Args,
     controller: impl VmController,
     events: EventHub,
     confinement: &Confinement,
 ) -> anyhow::Result<ApiThread> {
-    let (listener, socket) = listen(&args.api_sock).context("failed to make the API socket")?;
+    let listener = api_socket(desk, &args.api_sock)?;
     let mut options = ServerOptions { events, ..ServerOptions::default() };
     options.limits.body = args.http_api_max_payload_size;
     let (server, stopper) = Server::new(listener, controller, options)?;
@@ -118,7 +144,21 @@ fn start_api(
         server.run();
     };
     let thread = thread::Builder::new().name("api".to_owned()).spawn(serve)?;
-    Ok(ApiThread { stopper, thread, _socket: socket })
+    Ok(ApiThread { stopper, thread })
+}
+
+/// Listens at `path`, or takes the descriptor that it names.
+fn api_socket(desk: &Desk, path: &Path) -> anyhow::Result<UnixListener> {
+    if let Some(fd) = inherited(path) {
+        let listener = fd
+            .map(UnixListener::from)
+            .and_then(|listener| listener.local_addr().map(|_| listener))
+            .with_context(|| format!("{} is not a unix socket that listens", path.display()))?;
+        return Ok(listener);
+    }
+    let (listener, socket) = listen(path).context("failed to make the API socket")?;
+    *desk.socket() = Some(socket);
+    Ok(listener)
 }
 
 fn prepare(args: &Args) -> anyhow::Result<()> {
@@ -130,13 +170,7 @@ fn prepare(args: &Args) -> anyhow::Result<()> {
         show_log_origin: args.show_log_origin.then_some(true),
         module: args.module.clone(),
     };
-    logger::configure(&settings).context("failed to open the log")?;
-    if args.exit_with_parent {
-        let kill = Some(rustix::process::Signal::KILL);
-        rustix::process::set_parent_process_death_signal(kill)
-            .context("failed to bind this process's life to its parent's")?;
-    }
-    Ok(())
+    logger::configure(&settings).context("failed to open the log")
 }
 
 /// Has the main thread look at its requests, where it is in the machine's loop.
@@ -149,24 +183,36 @@ fn wake(waker: &OnceLock<Arc<Desk>>) {
     }
 }
 
-/// SIGINT, SIGTERM and SIGHUP end the machine in good order.
-fn end_on_signals(desk: &Arc<Desk>) -> anyhow::Result<()> {
-    let mut signals =
-        Signals::new([SIGHUP, SIGINT, SIGTERM]).context("failed to take over signals")?;
+/// Signals end the machine in good order.
+fn end_on_signals(
+    desk: &Arc<Desk>,
+    ending: Ending,
+    confinement: &Confinement,
+) -> anyhow::Result<()> {
     let desk = Arc::clone(desk);
-    thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        for number in signals.forever() {
-            match desk.control.get() {
-                Some(control) => drop(control.post(Machine::stop)),
-                None => {
-                    log::warn!("Ended by signal {number} before the machine was started");
-                    // Nothing runs and nothing is kept; the socket's file is all there is.
-                    let _ = signal_hook::low_level::emulate_default_handler(number);
-                }
+    let confine = confinement.on(ThreadKind::Signals);
+    let wait = move || {
+        confine();
+        loop {
+            match ending.wait() {
+                Ok(signal) => end_by(signal, &desk, &ending),
+                Err(e) => return log::error!("{e:#}"),
             }
         }
-    })?;
+    };
+    thread::Builder::new().name("signals".to_owned()).spawn(wait)?;
     Ok(())
+}
+
+fn end_by(signal: Signal, desk: &Desk, ending: &Ending) {
+    if let Some(control) = desk.control.get() {
+        // One that has ended needs no more.
+        return drop(control.post(Machine::stop));
+    }
+    log::warn!("Ended by {signal} before the machine was started");
+    // Nothing runs and nothing is kept; the socket's file is all there is.
+    drop(desk.socket().take());
+    ending.die(signal);
 }
 
 /// Takes over what the command line says about the machine, and starts it if that is all.
@@ -208,6 +254,24 @@ fn wait_for_start(desk: &Arc<Desk>) -> anyhow::Result<Machine> {
     }
 }
 
+/// Has metrics written every minute, if there is a file for them.
+fn start_ticker(desk: &Arc<Desk>, machine: &Machine, confinement: &Confinement) {
+    let mut monitor = desk.monitor();
+    if monitor.files.metrics.is_none() {
+        return;
+    }
+    let (control, at_desk) = (machine.control(), Arc::clone(desk));
+    let flush = move || {
+        let desk = Arc::clone(&at_desk);
+        control.post(move |_| drop(desk.monitor().flush_metrics())).is_ok()
+    };
+    let confine = confinement.on(ThreadKind::Metrics);
+    match Ticker::start(move || confine(), flush) {
+        Ok(ticker) => monitor.ticker = Some(ticker),
+        Err(e) => log::error!("Failed to start the metrics' clock: {e}"),
+    }
+}
+
 /// Runs the machine to its end on this thread.
 fn run_machine(desk: &Arc<Desk>, machine: Machine) -> Ended {
     // Set once: there is one machine.
@@ -219,17 +283,6 @@ fn run_machine(desk: &Arc<Desk>, machine: Machine) -> Ended {
             match RawMode::enter() {
                 Ok(terminal) => monitor.terminal = terminal,
                 Err(e) => log::error!("Failed to put the terminal into raw mode: {e}"),
-            }
-        }
-        if monitor.files.metrics.is_some() {
-            let (control, at_desk) = (machine.control(), Arc::clone(desk));
-            let flush = move || {
-                let desk = Arc::clone(&at_desk);
-                control.post(move |_| drop(desk.monitor().flush_metrics())).is_ok()
-            };
-            match Ticker::start(flush) {
-                Ok(ticker) => monitor.ticker = Some(ticker),
-                Err(e) => log::error!("Failed to start the metrics' clock: {e}"),
             }
         }
     }

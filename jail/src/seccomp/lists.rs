@@ -6,6 +6,7 @@
 use libc::c_long;
 
 use super::ioctls;
+use super::kind::ThreadKind;
 use super::rule::Demand::{OneOf, OwnProcess, With, Without};
 use super::rule::{Check, List};
 
@@ -27,7 +28,7 @@ const FCNTL: &[u32] = &[
 ];
 
 /// Memory, locks, time, waiting, and bytes through descriptors that are open: every thread.
-pub(super) const COMMON: List = List {
+const COMMON: List = List {
     calls: &[
         libc::SYS_read,
         libc::SYS_write,
@@ -75,13 +76,15 @@ pub(super) const COMMON: List = List {
         (libc::SYS_tgkill, 0, OwnProcess),
     ],
     ioctls: &[],
+    unknown: &[],
 };
 
 /// Runs the guest. Its exits set up queues and interrupts.
-pub(super) const VCPU: List = List {
+const VCPU: List = List {
     calls: &[],
     checks: &[],
     ioctls: &[ioctls::VCPU, ioctls::INTERRUPTS, ioctls::DOORBELLS],
+    unknown: &[],
 };
 
 /// Sockets that are open.
@@ -99,14 +102,15 @@ const SOCKETS: &[c_long] = &[
 ];
 
 /// The API: sockets that are open.
-pub(super) const API: List = List { calls: SOCKETS, checks: &[], ioctls: &[ioctls::FILES] };
+const API: List = List { calls: SOCKETS, checks: &[], ioctls: &[ioctls::FILES], unknown: &[] };
 
 /// A socket of this host, to a path or to nowhere.
 const UNIX_SOCKETS: &[Check] =
     &[(libc::SYS_socket, 0, OneOf(&[AF_UNIX])), (libc::SYS_socketpair, 0, OneOf(&[AF_UNIX]))];
 
 /// Backends of devices.
-const DEVICE_SOCKETS: List = List { calls: SOCKETS, checks: UNIX_SOCKETS, ioctls: &[] };
+const DEVICE_SOCKETS: List =
+    List { calls: SOCKETS, checks: UNIX_SOCKETS, ioctls: &[], unknown: &[] };
 
 /// Serves devices: files, block devices, taps, sockets; guests call host sockets by path.
 const DEVICE_FILES: List = List {
@@ -135,14 +139,12 @@ const DEVICE_FILES: List = List {
     ],
     checks: &[(libc::SYS_fcntl, 1, OneOf(&[libc::F_OFD_SETLK as u32, libc::F_OFD_GETLK as u32]))],
     ioctls: &[ioctls::FILES, ioctls::BLOCK, ioctls::TAP, ioctls::INTERRUPTS],
+    unknown: &[],
 };
-
-/// All that a thread which serves devices needs.
-pub(super) const DEVICE_LOOP: &[&List] = &[&DEVICE_SOCKETS, &DEVICE_FILES];
 
 /// The owner of the machine: changes it while it runs, opens what it is given for that, starts
 /// threads, and clears up.
-pub(super) const MAIN: List = List {
+const MAIN: List = List {
     calls: &[
         libc::SYS_openat,
         libc::SYS_readlink,
@@ -159,8 +161,6 @@ pub(super) const MAIN: List = List {
         libc::SYS_getuid,
         libc::SYS_geteuid,
         libc::SYS_uname,
-        // Answered with ENOSYS: see `NO_SUCH_CALL`.
-        libc::SYS_clone3,
     ],
     checks: &[
         (libc::SYS_clone, 0, With(THREAD)),
@@ -169,8 +169,28 @@ pub(super) const MAIN: List = List {
         (libc::SYS_seccomp, 0, OneOf(&[libc::SECCOMP_SET_MODE_FILTER])),
     ],
     ioctls: &[ioctls::MACHINE, ioctls::OPEN_TAP, ioctls::TERMINAL, ioctls::OPEN_PTY],
+    // Its arguments are in memory, where a filter cannot see whether it makes a thread; the C
+    // library then uses clone.
+    unknown: &[libc::SYS_clone3],
 };
 
-/// Calls that do as if the kernel were too old for them. The arguments of clone3 are in memory,
-/// where a filter cannot see whether it makes a thread; the C library then uses clone.
-pub(super) const NO_SUCH_CALL: List = List { calls: &[libc::SYS_clone3], checks: &[], ioctls: &[] };
+/// Waits for signals. One that comes before there is a machine removes the API's socket.
+const SIGNALS: List = List {
+    calls: &[libc::SYS_rt_sigtimedwait, libc::SYS_statx, libc::SYS_unlink],
+    checks: &[],
+    ioctls: &[],
+    unknown: &[],
+};
+
+/// What a kind of threads may do. Threads inherit filters, so the main thread, which may start
+/// others, is allowed what they are.
+pub(super) fn of(kind: ThreadKind) -> Vec<&'static List> {
+    match kind {
+        ThreadKind::Main => vec![&COMMON, &VCPU, &API, &DEVICE_SOCKETS, &DEVICE_FILES, &MAIN],
+        ThreadKind::Vcpu => vec![&COMMON, &VCPU],
+        ThreadKind::DeviceLoop => vec![&COMMON, &DEVICE_SOCKETS, &DEVICE_FILES],
+        ThreadKind::Api => vec![&COMMON, &API],
+        ThreadKind::Signals => vec![&COMMON, &SIGNALS],
+        ThreadKind::Metrics => vec![&COMMON],
+    }
+}

@@ -1,14 +1,9 @@
 //! System calls that a thread may make, as data.
 
-use std::collections::BTreeMap;
-
-use seccompiler::{
-    BackendError, SeccompCmpArgLen as Len, SeccompCmpOp as Op, SeccompCondition, SeccompRule,
-};
-
 use super::ioctls::Ioctl;
 
-/// A demand on one argument of a system call.
+/// A demand on one argument of a system call. All arguments looked at are 32 bits wide for the
+/// kernel.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Demand {
     /// It is one of these.
@@ -32,44 +27,6 @@ pub(super) struct List {
     pub(super) checks: &'static [Check],
     /// Requests of ioctl.
     pub(super) ioctls: &'static [&'static [Ioctl]],
-}
-
-/// What seccompiler takes: an empty vector allows a call whatever its arguments.
-pub(super) type Rules = BTreeMap<i64, Vec<SeccompRule>>;
-
-/// Puts lists together. A call that one of them allows unconditionally is.
-pub(super) fn rules(lists: &[&List]) -> Result<Rules, BackendError> {
-    let mut rules = Rules::new();
-    for (call, argument, demand) in lists.iter().flat_map(|l| l.checks) {
-        rules.entry(*call).or_default().extend(demand.rules(*argument)?);
-    }
-    for (_, request) in lists.iter().flat_map(|l| l.ioctls).copied().flatten() {
-        let rule = rule(1, Op::Eq, u64::from(*request))?;
-        rules.entry(libc::SYS_ioctl).or_default().push(rule);
-    }
-    for call in lists.iter().flat_map(|l| l.calls) {
-        rules.insert(*call, Vec::new());
-    }
-    Ok(rules)
-}
-
-impl Demand {
-    /// The alternatives that meet it.
-    fn rules(self, argument: u8) -> Result<Vec<SeccompRule>, BackendError> {
-        match self {
-            Self::OneOf(values) => {
-                values.iter().map(|v| rule(argument, Op::Eq, u64::from(*v))).collect()
-            }
-            Self::Without(bits) => Ok(vec![rule(argument, Op::MaskedEq(u64::from(bits)), 0)?]),
-            Self::With(bits) => {
-                Ok(vec![rule(argument, Op::MaskedEq(u64::from(bits)), u64::from(bits))?])
-            }
-            Self::OwnProcess => Ok(vec![rule(argument, Op::Eq, u64::from(std::process::id()))?]),
-        }
-    }
-}
-
-/// All arguments looked at are 32 bits wide for the kernel.
-fn rule(argument: u8, op: Op, value: u64) -> Result<SeccompRule, BackendError> {
-    SeccompRule::new(vec![SeccompCondition::new(argument, Len::Dword, op, value)?])
+    /// Calls that do as if the kernel were too old for them (ENOSYS).
+    pub(super) unknown: &'static [libc::c_long],
 }

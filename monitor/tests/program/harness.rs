@@ -7,6 +7,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use api::vm::client::{Client, Reply};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -59,6 +60,11 @@ impl Place {
 
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
         fs::write(self.path(name), content).unwrap();
+    }
+
+    /// Makes a named pipe.
+    pub(crate) fn fifo(&self, name: &str) {
+        mknodat(CWD, self.path(name), FileType::Fifo, Mode::RWXU, 0).unwrap();
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -156,15 +162,8 @@ impl Monitor {
     /// Starts a program of `place` and waits until its socket is there.
     pub(crate) fn spawn(place: Place, mut command: Command) -> Self {
         // The program reads its metadata when it listens already, so opening them waits for that.
+        place.fifo("metadata");
         let metadata = place.path("metadata");
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            &metadata,
-            rustix::fs::FileType::Fifo,
-            rustix::fs::Mode::RWXU,
-            0,
-        )
-        .unwrap();
         let child = command
             .args(["--exit-with-parent", "--metadata", "metadata"])
             .stdout(Stdio::null())
@@ -178,6 +177,10 @@ impl Monitor {
 
     pub(crate) fn socket(&self) -> &Path {
         self.client.socket()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn send(&self, method: &str, path: &str, body: &str) -> Reply {

@@ -6,6 +6,7 @@ mod api_errors;
 mod api_order;
 mod api_socket;
 mod command_lines;
+mod confinement;
 mod cpu_config;
 mod disks;
 mod documents;

@@ -11,6 +11,7 @@
 
 mod assemble;
 mod device_set;
+mod inherited;
 mod legacy;
 mod loops;
 mod opened;
@@ -19,6 +20,7 @@ mod virtio;
 
 pub use assemble::{BoardError, BoardParams, assemble};
 pub use device_set::{DeviceSet, QueueCounters};
+pub use inherited::inherited;
 pub use loops::Loops;
 pub use opened::Opened;
 pub use virtio::{limiter_update, pages};

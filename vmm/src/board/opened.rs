@@ -2,8 +2,6 @@
 //! name when it is built.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use devices::char::{Backend, BackendError};
@@ -11,6 +9,8 @@ use devices::disk::{Disk, FileDisk, OpenDiskError, OpenOptions};
 use devices::net::tap::{OpenTapError, Tap};
 use devices::vsock::{BindError, HostSockets};
 use vm_spec::StreamSpec;
+
+use super::inherited::{duplicate, inherited};
 
 /// Disks, interfaces, sockets and streams that no device has yet.
 #[derive(Default)]
@@ -22,12 +22,20 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// Opens and locks a disk.
+    /// Opens and locks a disk, or takes the descriptor that `path` names (see [`inherited`]).
     ///
     /// # Errors
     /// Names the path.
     pub fn open_disk(&mut self, path: &Path, read_only: bool) -> Result<(), OpenDiskError> {
-        self.disks.push(FileDisk::open(path, OpenOptions { read_only, direct: false })?);
+        let options = OpenOptions { read_only, direct: false };
+        let disk = match inherited(path) {
+            None => FileDisk::open(path, options)?,
+            Some(Ok(fd)) => FileDisk::from_file(fd.into(), path, options)?,
+            Some(Err(source)) => {
+                return Err(OpenDiskError::Open { path: path.to_owned(), source });
+            }
+        };
+        self.disks.push(disk);
         Ok(())
     }
 
@@ -127,21 +135,13 @@ impl Opened {
 /// A tap of a descriptor that this process was started with.
 pub(super) fn inherited_tap(number: u32) -> Result<Tap, OpenTapError> {
     let fd = i32::try_from(number).unwrap_or(-1);
-    duplicate(fd).map_err(|source| OpenTapError::NotATap { fd, source }).and_then(Tap::from_fd)
-}
-
-fn duplicate(number: i32) -> io::Result<OwnedFd> {
-    // The number may be anything the user wrote: it must be an open descriptor.
-    std::fs::symlink_metadata(format!("/proc/self/fd/{number}"))?;
-    #[allow(unsafe_code)]
-    // SAFETY: the descriptor was just seen to be open, and is only borrowed for a duplication;
-    // those of this process's own making are not closed while a machine is being configured.
-    let fd = unsafe { BorrowedFd::borrow_raw(number) };
-    fd.try_clone_to_owned()
+    duplicate(number).map_err(|source| OpenTapError::NotATap { fd, source }).and_then(Tap::from_fd)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
+
     use super::*;
 
     #[test]
@@ -153,6 +153,18 @@ mod tests {
         assert!(opened.take_disk(file.path(), false).is_none());
         assert!(opened.take_disk(file.path(), true).is_some());
         assert!(opened.take_disk(file.path(), true).is_none());
+    }
+
+    #[test]
+    fn disk_of_a_descriptor_is_locked_as_any_other() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(4096).unwrap();
+        let name = PathBuf::from(format!("fd:{}", file.as_file().as_raw_fd()));
+        let mut opened = Opened::default();
+        opened.open_disk(&name, false).unwrap();
+        let again = Opened::default().open_disk(file.path(), false).unwrap_err();
+        assert!(matches!(again, OpenDiskError::InUse { .. }), "{again}");
+        assert!(opened.take_disk(&name, false).is_some());
     }
 
     #[test]

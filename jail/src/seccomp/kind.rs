@@ -1,0 +1,36 @@
+//! The kinds of threads.
+
+/// What a thread is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ThreadKind {
+    /// Owns the machine.
+    Main,
+    /// Runs a virtual processor.
+    Vcpu,
+    /// Serves devices.
+    DeviceLoop,
+    /// Serves the API.
+    Api,
+    /// Waits for signals.
+    Signals,
+    /// Has metrics written now and then.
+    Metrics,
+}
+
+impl ThreadKind {
+    /// All kinds.
+    pub const ALL: [Self; 6] =
+        [Self::Main, Self::Vcpu, Self::DeviceLoop, Self::Api, Self::Signals, Self::Metrics];
+
+    /// Its name in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Main => "main",
+            Self::Vcpu => "vcpu",
+            Self::DeviceLoop => "device loop",
+            Self::Api => "api",
+            Self::Signals => "signals",
+            Self::Metrics => "metrics",
+        }
+    }
+}
