@@ -43,6 +43,7 @@ struct Table {
 /// The MSI-X state of one function.
 pub struct Msix {
     vectors: Vec<Vector>,
+    enabled: AtomicBool,
     table: Mutex<Table>,
 }
 
@@ -59,7 +60,8 @@ impl Msix {
                 pending: AtomicBool::new(false),
             })
             .collect();
-        Self { vectors, table: Mutex::new(Table { entries, control: 0 }) }
+        let table = Mutex::new(Table { entries, control: 0 });
+        Self { vectors, enabled: AtomicBool::new(false), table }
     }
 
     /// Number of vectors.
@@ -72,12 +74,20 @@ impl Msix {
         self.vectors.is_empty()
     }
 
+    /// Whether the guest has switched MSI-X on.
+    pub fn is_enabled(&self) -> bool {
+        self.enabled.load(Ordering::Acquire)
+    }
+
     /// Delivers vector `index`, or marks it pending while it is masked. One that does not exist is
-    /// ignored.
+    /// ignored, and so are all while MSI-X is off.
     pub fn trigger(&self, index: u16) {
         let Some(vector) = self.vectors.get(usize::from(index)) else { return };
         if !vector.masked.load(Ordering::Acquire) {
             deliver(index, vector);
+            return;
+        }
+        if !self.is_enabled() {
             return;
         }
         vector.pending.store(true, Ordering::SeqCst);
@@ -91,6 +101,7 @@ impl Msix {
     pub fn set_control(&self, control: u16) {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         table.control = control & (ENABLE | FUNCTION_MASK);
+        self.enabled.store(control & ENABLE != 0, Ordering::Release);
         for index in 0..self.vectors.len() {
             self.update(&mut table, index);
         }
@@ -141,6 +152,13 @@ impl Msix {
                 let pending = vector.is_some_and(|v| v.pending.load(Ordering::Relaxed));
                 bits | u8::from(pending) << bit
             });
+        }
+    }
+
+    /// Forgets what is pending.
+    pub fn clear_pending(&self) {
+        for vector in &self.vectors {
+            vector.pending.store(false, Ordering::SeqCst);
         }
     }
 
@@ -242,6 +260,19 @@ mod tests {
         assert!(fake.delivered().is_empty());
         msix.set_control(ENABLE);
         assert_eq!(fake.delivered().len(), 1);
+    }
+
+    #[test]
+    fn nothing_is_pending_from_a_time_when_msix_was_off_or_after_it_was_forgotten() {
+        let (msix, fake) = msix();
+        set_entry(&msix, 0, 0xfee0_0000, 1, 0);
+        set_entry(&msix, 1, 0xfee0_0000, 2, VECTOR_MASK);
+        msix.trigger(0);
+        msix.set_control(ENABLE);
+        msix.trigger(1);
+        msix.clear_pending();
+        set_entry(&msix, 1, 0xfee0_0000, 2, 0);
+        assert!(fake.delivered().is_empty());
     }
 
     #[test]

@@ -68,6 +68,8 @@ pub struct Block {
     queues: Vec<Remote<BlockHandler>>,
     shared: Arc<Shared>,
     activation: Option<Activation>,
+    /// The size changed while no driver was running; one that begins may have read the old one.
+    size_unannounced: bool,
 }
 
 impl Block {
@@ -109,6 +111,7 @@ impl Block {
             queues,
             shared,
             activation: None,
+            size_unannounced: false,
         })
     }
 
@@ -190,8 +193,9 @@ impl Block {
 
     fn announce_size(&mut self) {
         self.space.capacity = U64::new(self.disk.size() / SECTOR);
-        if let Some(activation) = &self.activation {
-            activation.interrupt.config_changed();
+        match &self.activation {
+            Some(activation) => activation.interrupt.config_changed(),
+            None => self.size_unannounced = true,
         }
     }
 
@@ -241,6 +245,9 @@ impl VirtioDevice for Block {
 
     fn activate(&mut self, activation: Activation) {
         self.shared.set_features(activation.features);
+        if std::mem::take(&mut self.size_unannounced) {
+            activation.interrupt.config_changed();
+        }
         self.activation = Some(activation);
         self.update_write_through();
     }
@@ -259,6 +266,7 @@ impl VirtioDevice for Block {
 
     fn reset(&mut self) {
         self.activation = None;
+        self.size_unannounced = false;
         self.shared.set_features(0);
         self.space.writeback = u8::from(self.cache == Cache::Writeback);
         self.update_write_through();

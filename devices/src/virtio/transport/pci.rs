@@ -42,6 +42,12 @@ const CAP_MSIX: u8 = 0x11;
 /// A vector number that means none (VIRTIO 1.3, 4.1.5.1.2).
 pub(super) const NO_VECTOR: u16 = 0xffff;
 
+/// Offset of the status register in configuration space.
+const STATUS: usize = 6;
+/// Status: an interrupt is due. There is no pin to assert, but without MSI-X a driver can poll
+/// this (VIRTIO 1.3, 4.1.4.5.1).
+const INTERRUPT_STATUS: u8 = 1 << 3;
+
 /// ISR status: a queue's buffers were used.
 const ISR_QUEUE: u8 = 1;
 /// ISR status: the configuration changed.
@@ -76,6 +82,7 @@ impl PciInterrupt {
 
     fn reset(&self) {
         self.isr.store(0, Ordering::Release);
+        self.msix.clear_pending();
         self.config_vector.store(NO_VECTOR, Ordering::Release);
         for vector in &self.queue_vectors {
             vector.store(NO_VECTOR, Ordering::Release);
@@ -85,7 +92,10 @@ impl PciInterrupt {
 
 impl Interrupt for PciInterrupt {
     fn queue_used(&self, index: u16) {
-        self.isr.fetch_or(ISR_QUEUE, Ordering::AcqRel);
+        // With MSI-X the vector says it all (VIRTIO 1.3, 4.1.4.5.1).
+        if !self.msix.is_enabled() {
+            self.isr.fetch_or(ISR_QUEUE, Ordering::AcqRel);
+        }
         if let Some(vector) = self.queue_vectors.get(usize::from(index)) {
             self.msix.trigger(vector.load(Ordering::Acquire));
         }
@@ -225,6 +235,13 @@ impl PciFunction for PciTransport {
             config.space.set(at, &value);
         }
         config.space.read(offset, data);
+        let status = STATUS.checked_sub(usize::from(offset)).and_then(|at| data.get_mut(at));
+        if let Some(status) = status
+            && !self.interrupt.msix.is_enabled()
+            && self.interrupt.isr.load(Ordering::Acquire) != 0
+        {
+            *status |= INTERRUPT_STATUS;
+        }
     }
 
     fn write_config(&self, offset: u16, data: &[u8]) {

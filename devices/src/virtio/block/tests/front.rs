@@ -159,6 +159,22 @@ fn grown_file_is_announced_with_a_configuration_change() {
 }
 
 #[test]
+fn size_that_changed_while_a_driver_began_is_announced_once_it_runs() {
+    let (event_loop, file, driver) = (Loop::new(), disk_file(4), FakeDriver::new(16));
+    let mut block = block(&BlockConfig::default(), &file, &event_loop);
+    file.as_file().set_len(10 * 512).unwrap();
+    block.refresh_size().unwrap();
+    activate(&mut block, &driver);
+    assert_eq!(driver.interrupt.config.load(Ordering::Relaxed), 1);
+    file.as_file().set_len(12 * 512).unwrap();
+    block.reset();
+    block.refresh_size().unwrap();
+    block.reset();
+    activate(&mut block, &driver);
+    assert_eq!(driver.interrupt.config.load(Ordering::Relaxed), 1, "it was read after the reset");
+}
+
+#[test]
 fn exchanged_file_serves_the_next_requests() {
     let (event_loop, file, other) = (Loop::new(), disk_file(4), disk_file(6));
     let mut driver = FakeDriver::new(16);

@@ -114,8 +114,39 @@ fn used_buffers_arrive_by_the_queues_vector() {
     interrupt.config_changed();
     let message = |data| MsiMessage { address: 0xfee0_0000, data };
     assert_eq!(rig.msi.delivered(), [message(0x31), message(0x30)]);
-    assert_eq!(rig.read(ISR), [ISR_QUEUE | ISR_CONFIG]);
+    assert_eq!(rig.read(ISR), [ISR_CONFIG]);
     assert_eq!(rig.read(ISR), [0]);
+}
+
+#[test]
+fn driver_without_msix_finds_interrupts_in_the_status_registers() {
+    let rig = Rig::new();
+    rig.run();
+    let interrupt = rig.device.lock().unwrap().activation.as_ref().unwrap().interrupt.clone();
+    assert_eq!(rig.config::<2>(6)[0] & INTERRUPT_STATUS, 0);
+    interrupt.queue_used(0);
+    interrupt.config_changed();
+    assert!(rig.msi.delivered().is_empty());
+    assert_eq!(rig.config::<2>(6)[0] & INTERRUPT_STATUS, INTERRUPT_STATUS);
+    assert_eq!(rig.config::<4>(4)[2] & INTERRUPT_STATUS, INTERRUPT_STATUS);
+    assert_eq!(rig.read(ISR), [ISR_QUEUE | ISR_CONFIG]);
+    assert_eq!(rig.config::<2>(6)[0] & INTERRUPT_STATUS, 0);
+    rig.enable_msix();
+    assert!(rig.msi.delivered().is_empty(), "they came when MSI-X was off");
+}
+
+#[test]
+fn interrupt_of_before_a_reset_is_not_delivered_after_it() {
+    let rig = Rig::new();
+    rig.enable_msix();
+    rig.run();
+    let interrupt = rig.device.lock().unwrap().activation.as_ref().unwrap().interrupt.clone();
+    rig.write(MSIX_TABLE + 16 + 12, &1u32.to_le_bytes());
+    interrupt.queue_used(0);
+    assert_eq!(rig.read(MSIX_PENDING), [2]);
+    rig.write(0x14, &[0]);
+    rig.write(MSIX_TABLE + 16 + 12, &0u32.to_le_bytes());
+    assert!(rig.msi.delivered().is_empty());
 }
 
 #[test]
