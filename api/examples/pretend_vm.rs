@@ -62,7 +62,7 @@ impl Monitor {
                 let up = MetricFamily::gauge("bulkhead_up", "Whether the machine is there");
                 return Ok(VmResponse::Metrics(vec![up.with(vec![], 1)]));
             }
-            Operation::AttachConsole => return echo_console(),
+            Operation::AttachConsole(_) => return echo_console(),
             _ => return Ok(VmResponse::Empty),
         };
         self.events.publish(event, json!({}));

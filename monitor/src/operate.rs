@@ -88,7 +88,7 @@ impl Monitor {
             Operation::UpdateNet { device, rx_rate_limiter, tx_rate_limiter } => {
                 self.update_net(&device, rx_rate_limiter, tx_rate_limiter)
             }
-            Operation::AttachConsole => self.attach_console(),
+            Operation::AttachConsole(device) => self.attach_console(device.as_ref()),
             operation => {
                 let balloon = self.running()?.balloon()?;
                 operate_balloon(&operation, &mut lock(&balloon))
@@ -131,12 +131,29 @@ impl Monitor {
         DONE
     }
 
-    fn attach_console(&self) -> Done {
-        let stream = self.running()?.devices.streams.values().next();
-        let stream = stream.ok_or_else(|| internal("the machine has no console"))?;
+    fn attach_console(&self, device: Option<&ComponentId>) -> Done {
+        let streams = &self.running()?.devices.streams;
+        let stream = match device {
+            Some(device) => streams.get(device),
+            None => streams.values().next(),
+        };
+        let stream = stream.ok_or_else(|| internal(no_console(device, streams.keys())))?;
         let (ours, clients) = UnixStream::pair().map_err(internal)?;
         stream.attach(ours).map_err(internal)?;
         Ok(VmResponse::Console(clients))
+    }
+}
+
+/// Says which consoles there are instead.
+fn no_console<'a>(
+    device: Option<&ComponentId>,
+    others: impl Iterator<Item = &'a ComponentId>,
+) -> String {
+    let Some(device) = device else { return "the machine has no console".to_owned() };
+    let others: Vec<_> = others.map(ComponentId::as_str).collect();
+    match others.is_empty() {
+        true => format!("{device} is no console, and the machine has none"),
+        false => format!("{device} is no console; there are: {}", others.join(", ")),
     }
 }
 

@@ -18,7 +18,7 @@ LIMIT = 150
 LEAST = 500
 
 # Answers that have no end, or are no HTTP.
-STREAMS = ["/bulkhead/events", "/bulkhead/console"]
+STREAMS = ["/bulkhead/events", "/bulkhead/console", "/bulkhead/console/{device_id}"]
 # Firecracker answers 400 where 405 would be usual, and refuses many a well-formed request: files
 # that are not there, operations that have to wait for the start.
 EXCLUDED_CHECKS = "unsupported_method,positive_data_acceptance"

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use serde_json::json;
-use tests::{Cli, Process, TinyGuest, wait_for_end};
+use tests::{Cli, Process, Terminal, TinyGuest, wait_for_end};
 
 /// How long each step may take on a machine that is busy.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -139,10 +139,24 @@ fn prune_removes_what_has_ended_and_a_new_machine_replaces_it() -> anyhow::Resul
 }
 
 #[test]
+fn console_is_chosen_by_its_device() -> anyhow::Result<()> {
+    let cli = detached(TinyGuest::Attentive)?;
+    let failure = cli.failure(&["vm", "console", "--device", "hvc9", "one"])?;
+    assert!(failure.contains("hvc9 is no console; there are: com1"), "{failure}");
+    let mut command = cli.command(&[], &["vm", "console", "--device", "com1", "one"]);
+    let mut terminal = Terminal::new()?;
+    let mut console = Process::spawn(terminal.connect(&mut command)?)?;
+    terminal.wait_for("hello", LIMIT)?;
+    terminal.write("\x1d\x1d")?;
+    assert_eq!(console.wait(LIMIT)?.code(), Some(0));
+    Ok(())
+}
+
+#[test]
 fn console_is_left_and_entered_again_while_the_machine_goes_on() -> anyhow::Result<()> {
     let cli = detached(TinyGuest::Attentive)?;
     for _ in 0..2 {
-        let mut terminal = tests::Terminal::new()?;
+        let mut terminal = Terminal::new()?;
         let mut command = cli.command(&["setsid", "--ctty"], &["vm", "console", "one"]);
         let mut console = Process::spawn(terminal.connect(&mut command)?)?;
         terminal.wait_for("hello", LIMIT)?;

@@ -128,8 +128,7 @@ fn a_guest_that_prints_with_nobody_reading_is_not_held() {
     let output = stream.clone();
     let (mut machine, _) = machine_with(kernel(&code, Entry::Pvh), 1, |foundation, ports| {
         let line = foundation.irq_line(Gsi(serial::IRQ)).unwrap();
-        let requests = foundation.guest_requests();
-        let port = SerialPort::new(line, Box::new(output), None, requests).unwrap();
+        let port = SerialPort::new(line, Box::new(output), None).unwrap();
         ports.insert("COM1", serial::PORT, serial::PORTS, Arc::new(port)).unwrap();
     });
     machine.resume().unwrap();

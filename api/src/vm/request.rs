@@ -1,6 +1,7 @@
 //! What a client can ask of a machine.
 
 use serde_json::Value;
+use vm_spec::ComponentId;
 
 use super::wire::{
     ActionType, Balloon, BalloonStartCmd, BalloonStatsUpdate, BalloonUpdate, BootSource, CpuConfig,
@@ -105,8 +106,8 @@ pub enum VmRequest {
     Stop,
     /// `GET /bulkhead/metrics`
     GetMetrics,
-    /// `GET /bulkhead/console`
-    AttachConsole,
+    /// `GET /bulkhead/console` and `GET /bulkhead/console/{id}`: of that device, else the first.
+    AttachConsole(Option<ComponentId>),
 }
 
 impl VmRequest {
@@ -157,7 +158,7 @@ impl VmRequest {
             Self::PutSpec(_) => "PUT /bulkhead/spec",
             Self::PowerButton | Self::Stop => "PUT /bulkhead/actions",
             Self::GetMetrics => "GET /bulkhead/metrics",
-            Self::AttachConsole => "GET /bulkhead/console",
+            Self::AttachConsole(_) => "GET /bulkhead/console",
         }
     }
 }

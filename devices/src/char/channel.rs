@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use super::host::HostEnd;
+use super::panic_watch::PanicWatch;
 use super::ring::Ring;
+use crate::legacy::GuestRequests;
 use crate::metrics::Counter;
 
 /// Bytes of input that wait for the guest at most; then the host's end stops reading.
@@ -35,6 +37,8 @@ pub(super) struct State {
     pub(super) host_waits: bool,
     /// The host's end was told of output that it has not looked at yet.
     pub(super) host_told: bool,
+    /// Looks for a kernel's panic in the output.
+    watch: Option<PanicWatch>,
 }
 
 impl State {
@@ -80,6 +84,7 @@ pub(super) fn channel(capacity: usize) -> io::Result<(GuestEnd, HostEnd)> {
         guest_waits: false,
         host_waits: false,
         host_told: false,
+        watch: None,
     };
     let shared = Arc::new(Shared {
         state: Mutex::new(state),
@@ -98,6 +103,11 @@ pub struct GuestEnd {
 }
 
 impl GuestEnd {
+    /// From now on a kernel's panic in the output is passed on to `requests`.
+    pub fn report_panics(&self, requests: Arc<dyn GuestRequests>) {
+        self.shared.lock().watch = Some(PanicWatch::new(requests));
+    }
+
     /// Writes output. What the backend is too slow for is lost, oldest first.
     pub fn write(&self, data: &[u8]) {
         let mut state = self.shared.lock();
@@ -123,6 +133,9 @@ impl GuestEnd {
             return;
         }
         state.ring.append(data);
+        if let Some(watch) = &mut state.watch {
+            watch.see(data);
+        }
         self.shared.metrics.output.add(data.len() as u64);
         // Serial ports write bytes one by one; a system call for each would cost more than they.
         if !std::mem::replace(&mut state.host_told, true) {

@@ -19,6 +19,7 @@ mod backend;
 mod channel;
 mod descriptor;
 mod host;
+mod panic_watch;
 mod peer;
 mod ring;
 mod stream;

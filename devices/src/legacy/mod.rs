@@ -5,7 +5,6 @@
 pub mod acpi_power;
 pub mod boot_timer;
 pub mod i8042;
-mod panic_watch;
 pub mod pvpanic;
 pub mod request;
 pub mod serial;

@@ -9,8 +9,6 @@ use vm_superio::serial::{Error, SerialEvents};
 use vm_superio::{Serial, Trigger};
 use vmm_sys_util::eventfd::EventFd;
 
-use super::panic_watch::PanicWatch;
-use super::request::{GuestRequest, GuestRequests};
 use crate::bus::BusDevice;
 use crate::interrupt::IrqLine;
 use crate::metrics::Counter;
@@ -71,18 +69,11 @@ impl SerialEvents for Events {
 struct Output {
     sink: Box<dyn Write + Send>,
     limit: Option<TokenBucket>,
-    watch: PanicWatch,
-    requests: Arc<dyn GuestRequests>,
     metrics: Arc<SerialMetrics>,
 }
 
 impl Write for Output {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        for byte in data {
-            if self.watch.see(*byte) {
-                self.requests.request(GuestRequest::Panicked);
-            }
-        }
         if let Some(limit) = &mut self.limit
             && limit.consume(data.len() as u64, Instant::now()).is_err()
         {
@@ -105,19 +96,16 @@ pub struct SerialPort {
 }
 
 impl SerialPort {
-    /// A port that interrupts on `line` and writes to `sink`, up to `limit`. A panic in what the
-    /// guest prints is passed on to `requests`.
+    /// A port that interrupts on `line` and writes to `sink`, up to `limit`.
     pub fn new(
         line: Arc<dyn IrqLine>,
         sink: Box<dyn Write + Send>,
         limit: Option<TokenBucket>,
-        requests: Arc<dyn GuestRequests>,
     ) -> io::Result<Self> {
         let metrics = Arc::<SerialMetrics>::default();
         let room = EventFd::new(libc::EFD_NONBLOCK)?;
         let events = Events { metrics: Arc::clone(&metrics), room };
-        let watch = PanicWatch::default();
-        let output = Output { sink, limit, watch, requests, metrics: Arc::clone(&metrics) };
+        let output = Output { sink, limit, metrics: Arc::clone(&metrics) };
         let uart = Serial::with_events(Line(line), events, output);
         Ok(Self { uart: Mutex::new(uart), metrics, failures: Occurrences::new() })
     }
@@ -176,7 +164,7 @@ mod tests {
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
 
-    use super::super::testing::{Edges, Requests};
+    use super::super::testing::Edges;
     use super::*;
     use crate::char::{Backend, Stream};
     use crate::rate_limiter::BucketConfig;
@@ -195,11 +183,11 @@ mod tests {
         }
     }
 
-    fn port(limit: Option<TokenBucket>) -> (SerialPort, Sink, Arc<Requests>) {
-        let (sink, requests) = (Sink::default(), Arc::<Requests>::default());
+    fn port(limit: Option<TokenBucket>) -> (SerialPort, Sink) {
+        let sink = Sink::default();
         let line = Arc::<Edges>::default();
         let output = Box::new(sink.clone());
-        (SerialPort::new(line, output, limit, requests.clone()).unwrap(), sink, requests)
+        (SerialPort::new(line, output, limit).unwrap(), sink)
     }
 
     fn print(port: &SerialPort, text: &[u8]) {
@@ -210,16 +198,15 @@ mod tests {
 
     #[test]
     fn output_reaches_the_sink_and_is_counted() {
-        let (port, sink, requests) = port(None);
+        let (port, sink) = port(None);
         print(&port, b"hello");
         assert_eq!(*sink.0.lock().unwrap(), b"hello");
         assert_eq!(port.metrics().written.get(), 5);
-        assert!(requests.taken().is_empty());
     }
 
     #[test]
     fn input_waits_for_room_and_room_is_signalled() {
-        let (port, ..) = port(None);
+        let (port, _) = port(None);
         let room = port.room_event().unwrap();
         assert_eq!(port.input(&[b'a'; 100]), 64);
         assert_eq!(port.input(b"b"), 0);
@@ -235,17 +222,10 @@ mod tests {
     #[test]
     fn output_over_the_limit_is_dropped_and_counted() {
         let config = BucketConfig { size: 3, one_time_burst: 0, refill_time_ms: 3_600_000 };
-        let (port, sink, _) = port(TokenBucket::new(config, Instant::now()));
+        let (port, sink) = port(TokenBucket::new(config, Instant::now()));
         print(&port, b"hello");
         assert_eq!(*sink.0.lock().unwrap(), b"hel");
         assert_eq!(port.metrics().lost.get(), 2);
-    }
-
-    #[test]
-    fn printed_panic_is_passed_on() {
-        let (port, _, requests) = port(None);
-        print(&port, b"Kernel panic - not syncing: Attempted to kill init!");
-        assert_eq!(requests.taken(), [GuestRequest::Panicked]);
     }
 
     /// Bytes of memory that this process holds.
@@ -260,9 +240,8 @@ mod tests {
         let backend = Backend::streams(host.as_fd(), host.as_fd()).unwrap();
         let (event_loop, thread) = EventLoop::spawn("test", || {}).unwrap();
         let (stream, _keep) = Stream::start(backend, 64 << 10, &event_loop).unwrap();
-        let requests = Arc::<Requests>::default();
         let line = Arc::<Edges>::default();
-        let port = SerialPort::new(line, Box::new(stream.clone()), None, requests).unwrap();
+        let port = SerialPort::new(line, Box::new(stream.clone()), None).unwrap();
         print(&port, &[b'a'; 1 << 20]);
         let before = resident();
         for _ in 0..16 {
@@ -277,7 +256,7 @@ mod tests {
 
     #[test]
     fn wide_access_is_ignored() {
-        let (port, sink, _) = port(None);
+        let (port, sink) = port(None);
         port.write(0, b"ab");
         let mut data = [0xff; 2];
         port.read(5, &mut data);

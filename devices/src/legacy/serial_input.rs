@@ -88,7 +88,7 @@ mod tests {
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
 
-    use super::super::testing::{Edges, Requests};
+    use super::super::testing::Edges;
     use super::*;
     use crate::bus::BusDevice;
     use crate::char::{Backend, Stream};
@@ -101,9 +101,8 @@ mod tests {
         let backend = Backend::streams(host.as_fd(), host.as_fd()).unwrap();
         let (stream, _keep) = Stream::start(backend, 4096, &event_loop).unwrap();
         let line = Arc::new(Edges::default());
-        let requests = Arc::new(Requests::default());
         let output = Box::new(stream.clone());
-        let port = Arc::new(SerialPort::new(line, output, None, requests).unwrap());
+        let port = Arc::new(SerialPort::new(line, output, None).unwrap());
         let remote = event_loop.add(SerialInput::new(port.clone(), stream).unwrap()).unwrap();
         remote.call(SerialInput::start).unwrap().unwrap();
         let sent: Vec<u8> = (0..1000u32).map(|n| n as u8).collect();

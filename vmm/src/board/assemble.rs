@@ -162,7 +162,8 @@ impl Assembly<'_> {
         let served = |ids: &Vec<ComponentId>| ids.contains(&device.id);
         let has_detour = self.machine.mmds().is_some_and(|mmds| served(&mmds.devices));
         let detour = self.detour.clone().filter(|_| has_detour);
-        virtio::make(device, &mut self.opened, detour, &mut self.set)
+        let requests = self.foundation.guest_requests();
+        virtio::make(device, &mut self.opened, detour, requests, &mut self.set)
             .map_err(|source| BoardError::Device { id: device.id.clone(), source })
     }
 

@@ -98,11 +98,11 @@ pub(super) fn add_serial(
     ports: &mut Bus,
 ) -> Result<(), LegacyError> {
     let (stream_end, stream) = start_stream(&spec.stream, backend, set)?;
+    stream_end.report_panics(foundation.guest_requests());
     let line = foundation.irq_line(Gsi(serial::IRQ)).map_err(interrupt("the serial port"))?;
     let limit = spec.spec.rate_limiter.and_then(|b| TokenBucket::new(bucket(b), Instant::now()));
     let output = Box::new(stream_end.clone());
-    let port = SerialPort::new(line, output, limit, foundation.guest_requests())
-        .map_err(interrupt("the serial port"))?;
+    let port = SerialPort::new(line, output, limit).map_err(interrupt("the serial port"))?;
     let port = Arc::new(port);
     ports.insert("COM1", serial::PORT, serial::PORTS, port.clone())?;
     let input = SerialInput::new(Arc::clone(&port), stream_end);

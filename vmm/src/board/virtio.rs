@@ -4,6 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use devices::legacy::GuestRequests;
 use devices::net::NetBackend;
 use devices::net::tap::OpenTapError;
 use devices::rate_limiter::{BucketConfig, LimiterConfig, LimiterUpdate};
@@ -72,6 +73,7 @@ pub(super) fn make(
     device: &Device,
     opened: &mut Opened,
     detour: Option<Arc<dyn Detour>>,
+    requests: Arc<dyn GuestRequests>,
     set: &mut DeviceSet,
 ) -> Result<AnyDevice, VirtioError> {
     let id = &device.id;
@@ -88,7 +90,7 @@ pub(super) fn make(
             set.vsock = Some(Arc::clone(&vsock));
             Ok(vsock)
         }
-        DeviceKind::Console(console) => make_console(id, console, opened, set),
+        DeviceKind::Console(console) => make_console(id, console, opened, requests, set),
         DeviceKind::Entropy(entropy) => {
             let quiet = set.loops.quiet().map_err(VirtioError::Loop)?;
             let config = EntropyConfig { limits: limits(entropy.rate_limiter) };
@@ -109,6 +111,7 @@ fn make_console(
     id: &ComponentId,
     console: &ConsoleDevice,
     opened: &mut Opened,
+    requests: Arc<dyn GuestRequests>,
     set: &mut DeviceSet,
 ) -> Result<AnyDevice, VirtioError> {
     let mut start = |spec| {
@@ -116,6 +119,7 @@ fn make_console(
         Ok::<_, VirtioError>(start_stream(spec, backend, set)?)
     };
     let (guest, stream) = start(&console.stream)?;
+    guest.report_panics(requests);
     let mut ports = Vec::with_capacity(console.ports.len());
     for port in &console.ports {
         // Clients attach to the console only; ports have streams that are reached by themselves.

@@ -3,7 +3,7 @@
 use std::os::unix::net::UnixStream;
 
 use serde_json::Value;
-use vm_spec::VmSpec;
+use vm_spec::{ComponentId, VmSpec};
 
 use super::{Client, ClientError};
 use crate::vm::wire::{
@@ -340,14 +340,21 @@ impl Client {
         String::from_utf8(body).map_err(|error| self.protocol_error(error))
     }
 
-    /// An end of the console, and what it has said already.
+    /// An end of the console of `device`, or of the first there is, and what it has said already.
     ///
     /// # Errors
     ///
     /// [`ClientError`]
-    pub fn attach_console(&self) -> Result<(UnixStream, Vec<u8>), ClientError> {
+    pub fn attach_console(
+        &self,
+        device: Option<&ComponentId>,
+    ) -> Result<(UnixStream, Vec<u8>), ClientError> {
         let fields = "Connection: Upgrade\r\nUpgrade: tcp\r\n";
-        let opened = self.open("GET", "/bulkhead/console", fields, b"")?;
+        let path = match device {
+            Some(device) => &format!("/bulkhead/console/{device}"),
+            None => "/bulkhead/console",
+        };
+        let opened = self.open("GET", path, fields, b"")?;
         if opened.status == 101 {
             return Ok((opened.stream, opened.early));
         }

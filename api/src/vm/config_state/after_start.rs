@@ -22,7 +22,7 @@ impl ConfigState {
             VmRequest::Action(ActionType::SendCtrlAltDel) => Operation::CtrlAltDel,
             VmRequest::Action(ActionType::FlushMetrics) => Operation::FlushMetrics,
             VmRequest::PowerButton => Operation::PowerButton,
-            VmRequest::AttachConsole => Operation::AttachConsole,
+            VmRequest::AttachConsole(device) => Operation::AttachConsole(device),
             VmRequest::PatchDrive(drive) => return self.patch_drive(drive),
             VmRequest::PatchNetworkInterface(interface) => return self.patch_interface(interface),
             VmRequest::GetBalloon => {

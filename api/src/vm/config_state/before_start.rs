@@ -77,7 +77,7 @@ fn needs_guest(request: &VmRequest) -> bool {
             | VmRequest::Pause
             | VmRequest::Resume
             | VmRequest::PowerButton
-            | VmRequest::AttachConsole
+            | VmRequest::AttachConsole(_)
             | VmRequest::PatchDrive(_)
             | VmRequest::DeleteDrive(_)
             | VmRequest::PatchNetworkInterface(_)

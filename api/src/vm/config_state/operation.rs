@@ -78,7 +78,7 @@ pub enum Operation {
     /// Collect all metrics.
     Metrics,
     /// Give the client an end of the console.
-    AttachConsole,
+    AttachConsole(Option<ComponentId>),
 }
 
 /// What an operation changes once it has succeeded. Lost if it fails.

@@ -291,6 +291,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "/bulkhead/console",
         "attachConsole",
         Answer::Upgrade,
-        "The console, after an upgrade to tcp.",
+        "The first console, after an upgrade to tcp.",
+    ),
+    get(
+        "/bulkhead/console/{device_id}",
+        "attachConsoleOf",
+        Answer::Upgrade,
+        "The console of a device, after an upgrade to tcp.",
     ),
 ];

@@ -7,6 +7,7 @@ mod tests;
 use std::str::Split;
 
 use thiserror::Error;
+use vm_spec::ComponentId;
 
 use super::VmRequest;
 use super::wire::{
@@ -166,7 +167,10 @@ fn get(first: &str, parts: &mut Parts<'_>) -> Option<Target> {
         }
         ("bulkhead", Some("spec")) => VmRequest::GetSpec,
         ("bulkhead", Some("metrics")) => VmRequest::GetMetrics,
-        ("bulkhead", Some("console")) => VmRequest::AttachConsole,
+        ("bulkhead", Some("console")) => {
+            let id = parts.next().map(|id| ComponentId::try_from(id.to_owned())).transpose();
+            VmRequest::AttachConsole(id.ok()?)
+        }
         ("bulkhead", Some("events")) => return Some(Target::Events),
         _ => return None,
     };

@@ -31,7 +31,9 @@ fn every_get_is_routed() {
     assert_eq!(request("GET", "/hotplug/memory", ""), VmRequest::GetMemoryHotplug);
     assert_eq!(request("GET", "/bulkhead/metrics", ""), VmRequest::GetMetrics);
     assert_eq!(request("GET", "/bulkhead/spec", ""), VmRequest::GetSpec);
-    assert_eq!(request("GET", "/bulkhead/console", ""), VmRequest::AttachConsole);
+    assert_eq!(request("GET", "/bulkhead/console", ""), VmRequest::AttachConsole(None));
+    let named = VmRequest::AttachConsole(Some("com-1".parse().unwrap()));
+    assert_eq!(request("GET", "/bulkhead/console/com-1", ""), named);
     assert_eq!(route("GET", "/bulkhead/events", b"").unwrap().target, Target::Events);
 }
 

@@ -99,7 +99,7 @@ impl<C: VmController> Client<C> {
             Target::Vm(vm_request) => vm_request,
             Target::Events => return Next::Events(self.events_seen(&request.head)),
         };
-        let is_console = vm_request == VmRequest::AttachConsole;
+        let is_console = matches!(vm_request, VmRequest::AttachConsole(_));
         if is_console && !request.head.wants_upgrade(CONSOLE_PROTOCOL) {
             return Next::Send(answer::upgrade_required(CONSOLE_PROTOCOL));
         }

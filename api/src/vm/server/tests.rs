@@ -42,7 +42,7 @@ impl VmController for Recorder {
                 self.resume.notified().await;
                 Ok(VmResponse::Empty)
             }
-            VmRequest::AttachConsole => {
+            VmRequest::AttachConsole(_) => {
                 let (ours, theirs) = UnixStream::pair().unwrap();
                 *self.console.lock().unwrap() = Some(ours);
                 Ok(VmResponse::Console(theirs))

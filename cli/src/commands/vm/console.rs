@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use anyhow::Context;
+use vm_spec::ComponentId;
 
 use crate::host::control;
 use crate::host::machines::{self, MachineFolder};
@@ -19,11 +20,15 @@ Ctrl-] Ctrl-] leaves; the machine goes on.
 
 Examples:
   bulkhead vm console web
+  bulkhead vm console --device hvc web
   bulkhead vm console web </dev/null | grep -m1 login:";
 
 /// Which machine.
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// Device whose console it is to be, where the machine has several (default: the first by name)
+    #[arg(long, value_name = "ID")]
+    device: Option<ComponentId>,
     /// Name of the machine
     name: String,
 }
@@ -43,7 +48,7 @@ impl From<Signal> for Event {
 /// Until the user leaves or the machine ends.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let folder = MachineFolder::open(&machines::root(), &args.name)?;
-    let attached = control::patient_client(&folder).attach_console();
+    let attached = control::patient_client(&folder).attach_console(args.device.as_ref());
     let (console, early) = control::answer(&folder, attached)?;
     let (sender, events) = mpsc::channel();
     signals::forward(sender.clone())?;

@@ -1,6 +1,8 @@
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 
@@ -9,6 +11,7 @@ mod ports;
 use super::port::BURST;
 use super::*;
 use crate::char::{Backend, GuestEnd, Stream};
+use crate::legacy::{GuestRequest, GuestRequests};
 use crate::virtio::event_loop::{EventLoop, FakeLoop, LoopHandle};
 use crate::virtio::fake_driver::{DATA, FakeDriver, Part, RAM_SIZE};
 use crate::virtio::{Activation, VirtioDevice};
@@ -215,6 +218,28 @@ fn new_size_shows_in_the_configuration_and_interrupts_who_negotiated_it() {
     assert_eq!(size, [44, 1, 31, 0]);
     handle.end();
     thread.join().unwrap();
+}
+
+#[derive(Default)]
+struct Panics(AtomicUsize);
+
+impl GuestRequests for Panics {
+    fn request(&self, request: GuestRequest) {
+        assert_eq!(request, GuestRequest::Panicked);
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+#[test]
+fn printed_panic_is_passed_on() {
+    let mut bench = Bench::new();
+    let panics = Arc::<Panics>::default();
+    bench.guest.report_panics(panics.clone());
+    bench.tx.write(DATA, b"[1.0] Kernel panic - not syncing: no init");
+    bench.tx.add(&[Part::Read(DATA, 20)]);
+    bench.tx.add(&[Part::Read(DATA + 20, 21)]);
+    bench.kick();
+    assert_eq!(panics.0.load(Relaxed), 1);
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn many_followers_get_every_event() {
 #[test]
 fn console_carries_bytes_both_ways() {
     let server = TestServer::start();
-    let (mut client, early) = server.client().attach_console().unwrap();
+    let (mut client, early) = server.client().attach_console(None).unwrap();
     assert!(early.is_empty());
     let mut monitor = server.recorder.console.lock().unwrap().take().unwrap();
     monitor.write_all(b"login: ").unwrap();
