@@ -35,6 +35,7 @@ impl Monitor {
             confine_vcpu: self.confinement.on(ThreadKind::Vcpu),
         };
         let foundation = Foundation::lay(&kvm, &params).map_err(fault)?;
+        let kernel = foundation.load(&files).map_err(fault)?;
         let detour = spec.mmds().map(|mmds| self.metadata.detour(mmds)).transpose()?;
         if let Some(serial) = spec.serial() {
             // The standard streams are there without having been named.
@@ -44,7 +45,7 @@ impl Monitor {
         let loops = Loops::new(self.confinement.on(ThreadKind::DeviceLoop));
         let params = BoardParams { opened, loops, started: self.started, detour };
         let (board, devices) = assemble(spec, &foundation, params).map_err(fault)?;
-        let mut machine = foundation.complete(board, &files).map_err(fault)?;
+        let mut machine = foundation.complete(board, kernel).map_err(fault)?;
         self.running = Some(Running {
             uses_terminal: uses_terminal(spec),
             devices,

@@ -14,7 +14,6 @@ use devices::bus::{Bus, BusDevice};
 use devices::interrupt::Gsi;
 use devices::legacy::i8042::{self, I8042};
 use rustix::fs::{MemfdFlags, memfd_create};
-use vm_memory::GuestAddress;
 use vm_spec::{CpuSpec, MachineEnd, MemorySpec, Mib};
 use vmm::boot::{BootFiles, CommandLine, Image};
 use vmm::kvm::Kvm;
@@ -76,11 +75,11 @@ fn build(kvm: &Kvm, code: &[u8], port: &Arc<Port>) -> anyhow::Result<Machine> {
     let mut ports = Bus::new();
     ports.insert("trial", PORT, 1, Arc::clone(port) as _)?;
     ports.insert("i8042", i8042::PORT, i8042::PORTS, Arc::new(keyboard))?;
-    let rsdp = GuestAddress(0xe_0000);
-    let board = Board { ports, mmio: Bus::new(), rsdp, devices: Box::new(NoDevices) };
+    let board = Board { ports, mmio: Bus::new(), devices: Box::new(NoDevices) };
     let command_line = CommandLine::new("")?;
     let files = BootFiles { kernel: kernel(code)?, initrd: None, command_line, map: false };
-    Ok(foundation.complete(board, &files)?)
+    let kernel = foundation.load(&files)?;
+    Ok(foundation.complete(board, kernel)?)
 }
 
 /// An ELF kernel that executes `code` and restarts.

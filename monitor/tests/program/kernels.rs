@@ -90,6 +90,8 @@ fn start_that_failed_for_its_kernel_succeeds_with_another() {
     place.write("bad", &kernel(&[0xf4; 64])[..0x1010]);
     let mut monitor = place.start();
     monitor.put("/boot-source", &json!({ "kernel_image_path": "bad" }));
+    let drive = json!({ "drive_id": "d", "path_on_host": "disk", "is_root_device": false });
+    monitor.put("/drives/d", &drive);
     let fault = monitor.fault("PUT", "/actions", r#"{"action_type":"InstanceStart"}"#);
     assert!(fault.starts_with("Start microvm error: ") && fault.contains("bad"), "{fault}");
 

@@ -45,22 +45,17 @@ impl Area {
     }
 }
 
-/// Writes all tables into `area`, the RSDP at its start; returns the RSDP's address.
+/// Writes all tables into `area`, the RSDP at its start.
 ///
 /// # Errors
 /// When the tables are larger than the area, or the area is not guest memory.
-pub fn write_tables(
-    ram: &GuestRam,
-    area: Range,
-    platform: &Platform,
-) -> Result<GuestAddress, TablesError> {
+pub fn write_tables(ram: &GuestRam, area: Range, platform: &Platform) -> Result<(), TablesError> {
     let bytes = lay_out(area.start, platform);
     let size = bytes.len() as u64;
     if size > area.size {
         return Err(TablesError::NoRoom { size, room: area.size });
     }
-    ram.write_slice(&bytes, GuestAddress(area.start))?;
-    Ok(GuestAddress(area.start))
+    Ok(ram.write_slice(&bytes, GuestAddress(area.start))?)
 }
 
 /// All tables as bytes from `start`.

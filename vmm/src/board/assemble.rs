@@ -127,10 +127,10 @@ pub fn assemble(
     }
     assembly.write_generation_id()?;
     let area = places::acpi_area();
-    let rsdp = write_tables(&foundation.memory().memory(), area, &assembly.platform)?;
+    write_tables(&foundation.memory().memory(), area, &assembly.platform)?;
     let set = Arc::new(assembly.set);
     let devices = Box::new(LifeCycle(Arc::clone(&set)));
-    Ok((Board { ports: assembly.ports, mmio: assembly.mmio, rsdp, devices }, set))
+    Ok((Board { ports: assembly.ports, mmio: assembly.mmio, devices }, set))
 }
 
 fn platform(machine: &Machine, foundation: &Foundation) -> Platform {

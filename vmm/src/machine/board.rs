@@ -1,7 +1,6 @@
 //! What the machine needs of its board.
 
 use devices::bus::Bus;
-use vm_memory::GuestAddress;
 
 /// A complete board.
 pub struct Board {
@@ -9,8 +8,6 @@ pub struct Board {
     pub ports: Bus,
     /// Devices at memory addresses.
     pub mmio: Bus,
-    /// Where the board put its ACPI tables.
-    pub rsdp: GuestAddress,
     /// The devices as a whole.
     pub devices: Box<dyn Devices>,
 }

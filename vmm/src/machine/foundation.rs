@@ -16,10 +16,11 @@ use super::board::Board;
 use super::phases::{Phase, Phases};
 use super::requests::{Message, Requests};
 use super::run::Machine;
-use crate::boot::{BootError, BootFiles};
+use crate::boot::{BootError, BootFiles, Entry};
 use crate::kvm::doorbell::KvmDoorbells;
 use crate::kvm::interrupt::{KvmIrqLine, KvmMsiSource};
 use crate::kvm::{CreateVmError, Kvm, Vm};
+use crate::memory::layout::ACPI_START;
 use crate::memory::slots::{self, SlotError};
 use crate::memory::{AddressSpace, AllocateError, Backing, LayoutError, Pages, allocate, populate};
 use crate::vcpu::run::{Buses, MachineWide};
@@ -83,6 +84,13 @@ pub struct Foundation {
     sender: Sender<Message>,
     over: Arc<AtomicBool>,
     vcpu_count: u8,
+}
+
+/// A kernel in guest memory.
+#[derive(Debug)]
+pub struct LoadedKernel {
+    entry: Entry,
+    cr3: u64,
 }
 
 impl Foundation {
@@ -168,17 +176,25 @@ impl Foundation {
         &self.phases
     }
 
-    /// Loads what `files` name, places the boot processor, and joins all with `board`.
-    /// The machine is paused.
+    /// Loads what `files` name, before the board takes what was opened for its devices: a kernel
+    /// that is none costs nothing else.
     ///
     /// # Errors
     /// See [`BuildError`].
-    pub fn complete(mut self, board: Board, files: &BootFiles) -> Result<Machine, BuildError> {
-        self.phases.reach(Phase::BoardReady);
+    pub fn load(&self, files: &BootFiles) -> Result<LoadedKernel, BuildError> {
         let ram: &GuestRam = &self.memory.memory();
-        let entry = crate::boot::load(files, ram, &self.space, board.rsdp)?;
+        let entry = crate::boot::load(files, ram, &self.space, ACPI_START)?;
         let cr3 = registers::write_tables(ram, entry)?;
         self.phases.reach(Phase::KernelLoaded);
+        Ok(LoadedKernel { entry, cr3 })
+    }
+
+    /// Places the boot processor at its kernel, and joins all with `board`. The machine is paused.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub fn complete(mut self, board: Board, kernel: LoadedKernel) -> Result<Machine, BuildError> {
+        self.phases.reach(Phase::BoardReady);
         let buses = Buses { ports: Arc::new(board.ports), mmio: Arc::new(board.mmio) };
         for vcpu in &mut self.vcpus {
             vcpu.wait_ready()?;
@@ -188,7 +204,7 @@ impl Foundation {
             let _ = sender.send(buses.clone());
         }
         if let Some(boot_processor) = self.vcpus.first() {
-            boot_processor.enter(entry, cr3)?;
+            boot_processor.enter(kernel.entry, kernel.cr3)?;
         }
         self.phases.reach(Phase::VcpusReady);
         Ok(Machine::new(

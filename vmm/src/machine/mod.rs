@@ -1,9 +1,9 @@
 //! One machine: from an opened KVM to its end.
 //!
 //! ```text
-//!  Foundation::lay ──► board (devices, tables) ──► Foundation::complete ──► Machine::run
-//!   VM, memory,         by the caller, on what      kernel loaded, boot      commands, until
-//!   vCPUs being made    the foundation offers       processor placed         the end
+//!  Foundation::lay ──► load ──► board (devices, tables) ──► complete ──► Machine::run
+//!   VM, memory,        kernel   by the caller, on what      boot         commands, until
+//!   vCPUs being made            the foundation offers       processor    the end
 //! ```
 //!
 //! The thread that calls [`Machine::run`] is the machine's sole owner. Others hold a [`Control`]
@@ -30,6 +30,6 @@ mod run;
 pub use board::{Board, Devices};
 pub use control::{Control, MachineGone};
 pub use ended::Ended;
-pub use foundation::{BuildError, Foundation, MachineParams};
+pub use foundation::{BuildError, Foundation, LoadedKernel, MachineParams};
 pub use phases::{Phase, Phases};
 pub use run::{Machine, State, StateError};

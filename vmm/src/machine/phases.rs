@@ -10,10 +10,10 @@ pub enum Phase {
     VmCreated,
     /// Guest memory is mapped and known to KVM.
     MemoryReady,
-    /// The board with its devices is complete.
-    BoardReady,
     /// Kernel, initial RAM disk and parameters are in guest memory.
     KernelLoaded,
+    /// The board with its devices is complete.
+    BoardReady,
     /// All vCPUs are made.
     VcpusReady,
     /// The guest was entered for the first time.
@@ -27,8 +27,8 @@ impl Phase {
     pub const ALL: [Self; 7] = [
         Self::VmCreated,
         Self::MemoryReady,
-        Self::BoardReady,
         Self::KernelLoaded,
+        Self::BoardReady,
         Self::VcpusReady,
         Self::Entered,
         Self::Booted,

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use devices::bus::{Bus, BusDevice};
 use devices::interrupt::Gsi;
 use devices::legacy::i8042::{self, I8042};
-use vm_memory::GuestAddress;
 use vm_spec::{CpuSpec, MemorySpec, Mib};
 use vmm::boot::{BootFiles, CommandLine, Image};
 use vmm::kvm::Kvm;
@@ -121,10 +120,11 @@ pub fn machine_with(
     add(&foundation, &mut ports);
     let mut mmio = Bus::new();
     mmio.insert("probe", PROBE_MMIO, 0x1000, probe.clone()).unwrap();
-    let board = Board { ports, mmio, rsdp: GuestAddress(0xe_0000), devices: Box::new(NoDevices) };
+    let board = Board { ports, mmio, devices: Box::new(NoDevices) };
     let command_line = CommandLine::new("").unwrap();
     let files = BootFiles { kernel, initrd: None, command_line, map: true };
-    (foundation.complete(board, &files).unwrap(), probe)
+    let kernel = foundation.load(&files).unwrap();
+    (foundation.complete(board, kernel).unwrap(), probe)
 }
 
 /// Runs `code` to its end, which must come within 20 seconds.
