@@ -1,12 +1,18 @@
-//! Pause and resume through the API, while the guest's disk is at work.
+//! Pause and resume through the API, while the guest's disk and card are at work.
 
 use std::fs::File;
+use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
+use std::thread;
 use std::time::Duration;
 
-use tests::{Kernel, TestVm, pattern, read_range};
+use anyhow::ensure;
+use tests::{Kernel, Tap, TestVm, pattern, read_range};
+use vm_spec::DiskEngine;
 
 const COPIES: u64 = 12;
+/// How long a guest runs between two pauses.
+const PACE: Duration = Duration::from_millis(50);
 
 #[test]
 fn pauses_stop_the_guest_and_lose_no_request() -> anyhow::Result<()> {
@@ -36,5 +42,47 @@ fn pauses_stop_the_guest_and_lose_no_request() -> anyhow::Result<()> {
         let copy = read_range(&path, n * (2 << 20), content.len())?;
         assert!(copy == content, "copy {n} differs");
     }
+    Ok(())
+}
+
+#[test]
+fn pauses_lose_nothing_of_what_fio_verifies_and_of_a_stream() -> anyhow::Result<()> {
+    let tap = Tap::make(8)?;
+    let vm = TestVm::new(Kernel::Bulkhead612)?.cpus(2).with_tools()?.with_card(&tap, |_| ())?;
+    File::create_new(vm.folder().join("disk"))?.set_len(64 << 20)?;
+    let vm = vm.with_disk("disk", "disk", |_, file| file.engine = DiskEngine::Async)?.boot()?;
+    vm.mount_tools()?;
+    tap.set_up(&vm)?;
+
+    let mut load = vm.start(
+        "/tools/bin/fio --name=load --thread --filename=/dev/vda --direct=1 --ioengine=libaio \
+         --iodepth=16 --rw=randwrite --bs=4k --size=8m --verify=crc32c --verify_fatal=1",
+    )?;
+    let content = pattern(4 << 20);
+    let echo = |mut stream: std::net::TcpStream| {
+        stream.write_all(&content)?;
+        let mut echo = Vec::new();
+        stream.read_to_end(&mut echo)?;
+        Ok(echo)
+    };
+    let store_and_return =
+        format!("nc HOST -e sh -c 'head -c {} >/tmp/c; cat /tmp/c'", content.len());
+    // fio itself has to be read from its disk first.
+    while vm.metric("bulkhead_block_writes_total{device=\"disk\"}")? == 0 {
+        ensure!(load.wait_timeout(PACE)?.is_none(), "fio has ended and wrote nothing");
+    }
+    let (echo, pauses) = thread::scope(|scope| {
+        let stream = scope.spawn(|| tap.serve(&vm, &store_and_return, echo));
+        let mut pauses = 0;
+        while pauses < 20 && load.wait_timeout(PACE)?.is_none() {
+            vm.api().pause()?;
+            vm.api().resume()?;
+            pauses += 1;
+        }
+        anyhow::Ok((stream.join().expect("the thread does not panic")?, pauses))
+    })?;
+    assert!(load.wait()?.success(), "fio read what it had not written");
+    assert!(echo == content, "{} bytes came back of {}", echo.len(), content.len());
+    assert!(pauses >= 5, "the load was over after {pauses} pauses");
     Ok(())
 }
