@@ -154,6 +154,13 @@ impl TestVm {
         self
     }
 
+    /// Has so many processors in each core.
+    #[must_use]
+    pub fn threads_per_core(mut self, count: u8) -> Self {
+        self.spec.cpu.threads_per_core = count;
+        self
+    }
+
     /// Has so much memory.
     #[must_use]
     pub fn memory(mut self, size: Mib) -> Self {

@@ -21,6 +21,21 @@ fn eight_processors_are_online() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// More would take minutes where two processors are emulated for them; that all 254 start is
+/// shown by `vmm/tests/guests.rs`.
+#[test]
+fn thirty_two_processors_of_two_threads_each_are_sixteen_cores() -> anyhow::Result<()> {
+    let vm =
+        TestVm::new(Kernel::Bulkhead612)?.cpus(32).threads_per_core(2).memory(Mib(512)).boot()?;
+    assert_eq!(vm.exec("nproc")?, "32");
+    let siblings = "sort -u /sys/devices/system/cpu/cpu*/topology/thread_siblings_list | wc -l";
+    assert_eq!(vm.exec(siblings)?, "16");
+    assert_eq!(vm.exec("cat /sys/devices/system/cpu/cpu31/topology/core_cpus_list")?, "30-31");
+    let packages = "sort -u /sys/devices/system/cpu/cpu*/topology/physical_package_id";
+    assert_eq!(vm.exec(packages)?, "0");
+    Ok(())
+}
+
 #[test]
 fn six_gib_are_usable_on_both_sides_of_the_gap_below_4_gib() -> anyhow::Result<()> {
     let vm = TestVm::new(Kernel::Bulkhead612)?.memory(Mib(6144)).boot()?;
