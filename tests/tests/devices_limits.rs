@@ -43,18 +43,27 @@ fn limits_of_a_disk_hold_and_can_be_changed_while_the_guest_runs() -> anyhow::Re
     let took = time(&vm, write)?;
     assert!(took >= Duration::from_millis(2500), "5 MiB at 2 MiB/s took {took:?}");
 
+    let waits = || vm.metric(DISK_WAITS);
+    let first = waits()?;
+    assert!(first > 0, "the guest took {took:?} for a reason of its own");
+
     limit_disk(&vm, bandwidth(MIB, 1000))?;
     let took = time(&vm, "dd if=/dev/vda of=/dev/null bs=256K count=16 iflag=direct")?;
     assert!(took >= Duration::from_secs(3), "3 MiB at 1 MiB/s took {took:?}");
+
+    let second = waits()?;
+    assert!(second > first, "the guest took {took:?} for a reason of its own");
 
     limit_disk(&vm, RateLimiter { bandwidth: bucket(0, 0), ops: bucket(10, 200) })?;
     let took = time(&vm, "dd if=/dev/vda of=/dev/null bs=4K count=110 iflag=direct")?;
     assert!(took >= Duration::from_secs(2), "100 requests at 50/s took {took:?}");
 
+    let third = waits()?;
+    assert!(third > second, "the guest took {took:?} for a reason of its own");
+
     limit_disk(&vm, RateLimiter { bandwidth: None, ops: bucket(0, 0) })?;
-    let waits = vm.metric(DISK_WAITS)?;
     vm.exec(write)?;
-    assert_eq!(vm.metric(DISK_WAITS)?, waits, "there is no limit to wait for");
+    assert_eq!(waits()?, third, "there is no limit to wait for");
     Ok(())
 }
 
@@ -88,6 +97,8 @@ fn limits_of_a_card_hold_and_can_be_changed_while_the_guest_runs() -> anyhow::Re
     };
     let (down, _) = time_network(&vm, &tap, 6)?;
     assert!(down >= Duration::from_millis(2500), "5 MiB at 2 MiB/s took {down:?}");
+    let receiver_waits = waits(0)?;
+    assert!(receiver_waits > 0, "the guest took {down:?} for a reason of its own");
     assert_eq!(waits(1)?, 0, "what the guest sends is not limited");
 
     vm.api().patch_network_interface(&PartialNetworkInterface {
@@ -95,9 +106,9 @@ fn limits_of_a_card_hold_and_can_be_changed_while_the_guest_runs() -> anyhow::Re
         rx_rate_limiter: Some(bandwidth(0, 0)),
         tx_rate_limiter: Some(bandwidth(MIB, 1000)),
     })?;
-    let receiver_waits = waits(0)?;
     let (_, up) = time_network(&vm, &tap, 4)?;
     assert!(up >= Duration::from_secs(3), "3 MiB at 1 MiB/s took {up:?}");
+    assert!(waits(1)? > 0, "the guest took {up:?} for a reason of its own");
     assert_eq!(waits(0)?, receiver_waits, "there is no limit to wait for");
     Ok(())
 }
