@@ -165,27 +165,37 @@ fn a_triple_fault_is_an_end_of_its_own() {
         0x0f, 0x01, 0x1d, 0x10, 0x00, 0x10, 0x00, 0x0f, 0x0b, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90,
         0x90, 0, 0, 0, 0, 0, 0,
     ];
-    let (mut machine, _) = machine(kernel(&code, Entry::Pvh), 1);
-    let started = Instant::now();
-    machine.resume().unwrap();
-    let ended = wait(machine);
-    assert_eq!(ended.end, MachineEnd::TripleFault, "{ended}");
-    assert!(matches!(ended.detail, Some((0, VcpuEnd::TripleFault { .. }))));
-    assert!(started.elapsed() < Duration::from_secs(1), "after {:?}", started.elapsed());
+    ends_within_a_second(|| {
+        let (ended, _) = run(&code, Entry::Pvh);
+        assert_eq!(ended.end, MachineEnd::TripleFault, "{ended}");
+        assert!(matches!(ended.detail, Some((0, VcpuEnd::TripleFault { .. }))));
+    });
+}
+
+/// Runs `end` until it takes less than a second. A busy host makes it longer, and nothing makes it
+/// shorter, so that once in five times is enough.
+fn ends_within_a_second(end: impl Fn()) {
+    let timed = || {
+        let started = Instant::now();
+        end();
+        started.elapsed()
+    };
+    let mut times = std::iter::repeat_with(timed).take(5);
+    assert!(times.any(|time| time < Duration::from_secs(1)), "five times not");
 }
 
 #[test]
 fn a_guest_that_panicked_and_hangs_ends_within_a_second() {
     // mov al, 1; mov dx, 0x505; out dx, al; jmp $
     let code = [0xb0, 0x01, 0x66, 0xba, 0x05, 0x05, 0xee, 0xeb, 0xfe];
-    let (mut machine, _) = machine_with(kernel(&code, Entry::Pvh), 1, |foundation, ports| {
-        let pvpanic = Pvpanic::new(foundation.guest_requests());
-        ports.insert("pvpanic", pvpanic::PORT, 1, Arc::new(pvpanic)).unwrap();
+    ends_within_a_second(|| {
+        let (mut machine, _) = machine_with(kernel(&code, Entry::Pvh), 1, |foundation, ports| {
+            let pvpanic = Pvpanic::new(foundation.guest_requests());
+            ports.insert("pvpanic", pvpanic::PORT, 1, Arc::new(pvpanic)).unwrap();
+        });
+        machine.resume().unwrap();
+        assert_eq!(wait(machine).end, MachineEnd::Panic);
     });
-    let started = Instant::now();
-    machine.resume().unwrap();
-    assert_eq!(wait(machine).end, MachineEnd::Panic);
-    assert!(started.elapsed() < Duration::from_secs(1), "after {:?}", started.elapsed());
 }
 
 #[test]
