@@ -7,7 +7,7 @@ use std::sync::Arc;
 use api::vm::{VmFault, VmResponse};
 use jail::seccomp::ThreadKind;
 use serde_json::json;
-use vm_spec::{DeviceKind, Machine as MachineSpec, MemoryBacking, StreamSpec};
+use vm_spec::{DeviceKind, Machine as MachineSpec, StreamSpec};
 use vmm::board::{BoardParams, Loops, assemble};
 use vmm::boot::initrd::Initrd;
 use vmm::boot::{BootFiles, CommandLine, Image};
@@ -75,7 +75,6 @@ impl Monitor {
             kernel: Image::new(kernel, &path).map_err(fault)?,
             initrd,
             command_line: CommandLine::new(spec.cmdline()).map_err(fault)?,
-            map: matches!(spec.memory().backing, MemoryBacking::Anonymous),
         })
     }
 }

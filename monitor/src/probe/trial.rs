@@ -77,7 +77,7 @@ fn build(kvm: &Kvm, code: &[u8], port: &Arc<Port>) -> anyhow::Result<Machine> {
     ports.insert("i8042", i8042::PORT, i8042::PORTS, Arc::new(keyboard))?;
     let board = Board { ports, mmio: Bus::new(), devices: Box::new(NoDevices) };
     let command_line = CommandLine::new("")?;
-    let files = BootFiles { kernel: kernel(code)?, initrd: None, command_line, map: false };
+    let files = BootFiles { kernel: kernel(code)?, initrd: None, command_line };
     let kernel = foundation.load(&files)?;
     Ok(foundation.complete(board, kernel)?)
 }

@@ -36,7 +36,7 @@ pub struct Loaded {
 }
 
 /// Loads a bzImage.
-pub(super) fn load(image: &Image, memory: &GuestRam, map: bool) -> Result<Loaded, Problem> {
+pub(super) fn load(image: &Image, memory: &GuestRam) -> Result<Loaded, Problem> {
     let header = header(image)?;
     let sectors = match u64::from(header.setup_sects) {
         0 => DEFAULT_SETUP_SECTORS,
@@ -67,7 +67,7 @@ pub(super) fn load(image: &Image, memory: &GuestRam, map: bool) -> Result<Loaded
     if !fits {
         return Err(outside);
     }
-    place(&image.file, offset, memory, GuestAddress(start), size, map)?;
+    place(&image.file, offset, memory, GuestAddress(start), size)?;
     let address = GuestAddress(start + ENTRY_64);
     let entry = Entry { protocol: Protocol::Linux64, address };
     let header = setup_header { type_of_loader: LOADER_UNDEFINED, ..header };

@@ -38,7 +38,7 @@ fn try_load(header: setup_header, length: usize) -> Result<(Loaded, GuestRam), P
     let image = Image::new(file, Path::new("vmlinuz")).unwrap();
     let space = AddressSpace::new(32 << 20, 46).unwrap();
     let memory = allocate(&space, Backing::Anonymous, Pages::Normal).unwrap();
-    load(&image, &memory, true).map(|loaded| (loaded, memory))
+    load(&image, &memory).map(|loaded| (loaded, memory))
 }
 
 fn problem(header: setup_header) -> Problem {

@@ -26,14 +26,14 @@ pub struct Loaded {
 /// Loads an ELF kernel at the physical addresses that it asks for.
 ///
 /// Fresh guest memory is zero already, so the zero-initialized part costs nothing.
-pub(super) fn load(image: &Image, memory: &GuestRam, map: bool) -> Result<Loaded, Problem> {
+pub(super) fn load(image: &Image, memory: &GuestRam) -> Result<Loaded, Problem> {
     let header = header(image)?;
     let segments = segments(image, &header)?;
     let mut end = HIGH_RAM;
     for segment in segments.iter().filter(|s| s.p_type == PT_LOAD && s.p_memsz > 0) {
         let segment_end = check_segment(image, memory, segment)?;
         let address = GuestAddress(segment.p_paddr);
-        place(&image.file, segment.p_offset, memory, address, segment.p_filesz, map)?;
+        place(&image.file, segment.p_offset, memory, address, segment.p_filesz)?;
         end = end.max(segment_end);
     }
     let entry = match pvh_entry(image, &segments)? {

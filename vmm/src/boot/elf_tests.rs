@@ -68,7 +68,7 @@ impl Crafted {
     }
 
     fn load(&self) -> Result<Loaded, Problem> {
-        load(&self.image(), &memory(), true)
+        load(&self.image(), &memory())
     }
 }
 
@@ -95,7 +95,7 @@ fn with_a_note_the_pvh_entry_is_used() {
 #[test]
 fn the_file_part_is_in_memory_and_the_rest_is_zero() {
     let memory = memory();
-    load(&Crafted::new().image(), &memory, true).unwrap();
+    load(&Crafted::new().image(), &memory).unwrap();
     assert_eq!(memory.read_obj::<u8>(GuestAddress(0x10_0000)).unwrap(), 0x90);
     assert_eq!(memory.read_obj::<u8>(GuestAddress(0x10_20ff)).unwrap(), 0x90);
     assert_eq!(memory.read_obj::<u8>(GuestAddress(0x10_2100)).unwrap(), 0);

@@ -8,8 +8,6 @@ use std::path::{Path, PathBuf};
 use devices::memory::GuestRam;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend};
 
-use crate::memory::overlay::{self, PAGE_SIZE};
-
 /// A kernel file that cannot be booted: which, and why.
 #[derive(Debug, thiserror::Error)]
 #[error("Kernel {path} cannot be booted")]
@@ -27,9 +25,6 @@ pub enum Problem {
     /// Reading failed.
     #[error("it cannot be read")]
     Read(#[source] io::Error),
-    /// Mapping its pages failed.
-    #[error("it cannot be mapped into guest memory")]
-    Map(#[source] io::Error),
     /// Writing to guest memory failed.
     #[error("guest memory cannot be written")]
     Write(#[source] vm_memory::GuestMemoryError),
@@ -166,34 +161,11 @@ fn detect(file: &File, length: u64) -> Result<Format, Problem> {
     }
 }
 
-/// Puts `size` bytes of `file` from `offset` at `address` in guest memory, which the caller has
-/// checked to exist. Whole pages are mapped copy-on-write when `map` is set and file and memory
-/// line up; the rest is read straight into guest memory.
+/// Reads `size` bytes of `file` from `offset` straight into guest memory at `address`.
+///
+/// They are not mapped from the file: kernels patch most pages of their code while they boot, and
+/// a page that is copied when it is written costs more than one that was read (ADR 0007).
 pub(super) fn place(
-    file: &File,
-    offset: u64,
-    memory: &GuestRam,
-    address: GuestAddress,
-    size: u64,
-    map: bool,
-) -> Result<(), Problem> {
-    let congruent = offset % PAGE_SIZE == address.0 % PAGE_SIZE;
-    if !map || !congruent || !overlay::can_map(memory, address) {
-        return copy(file, offset, memory, address, size);
-    }
-    let head = (PAGE_SIZE - offset % PAGE_SIZE) % PAGE_SIZE;
-    let head = head.min(size);
-    let body = (size - head) / PAGE_SIZE * PAGE_SIZE;
-    let tail = size - head - body;
-    let at = |distance: u64| GuestAddress(address.0 + distance);
-    copy(file, offset, memory, address, head)?;
-    if body > 0 {
-        overlay::map_file(memory, at(head), file, offset + head, body).map_err(Problem::Map)?;
-    }
-    copy(file, offset + head + body, memory, at(head + body), tail)
-}
-
-fn copy(
     mut file: &File,
     offset: u64,
     memory: &GuestRam,

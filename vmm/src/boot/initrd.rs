@@ -8,8 +8,7 @@ use devices::memory::GuestRam;
 use vm_memory::GuestAddress;
 
 use super::image::{Problem, place};
-use crate::memory::layout::Range;
-use crate::memory::overlay::PAGE_SIZE;
+use crate::memory::layout::{PAGE_SIZE, Range};
 
 /// Why an initial RAM disk cannot be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -89,14 +88,13 @@ impl Initrd {
         low_ram: Range,
         kernel_end: GuestAddress,
         last: u64,
-        map: bool,
     ) -> Result<Range, InitrdError> {
         let limit = low_ram.end().min(last.saturating_add(1));
         let start = limit.checked_sub(self.size).map(|start| start / PAGE_SIZE * PAGE_SIZE);
         let Some(start) = start.filter(|start| *start >= kernel_end.0) else {
             return Err(InitrdError::TooLarge { path: self.path.clone(), size: self.size });
         };
-        place(&self.file, 0, memory, GuestAddress(start), self.size, map)
+        place(&self.file, 0, memory, GuestAddress(start), self.size)
             .map_err(|source| InitrdError::Load { path: self.path.clone(), source })?;
         Ok(Range { start, size: self.size })
     }
@@ -128,7 +126,7 @@ mod tests {
     fn it_ends_at_the_end_of_memory_rounded_to_pages() {
         let memory = memory();
         let range = initrd(5000)
-            .load(&memory, LOW_RAM, GuestAddress(0x20_0000), u64::from(u32::MAX), true)
+            .load(&memory, LOW_RAM, GuestAddress(0x20_0000), u64::from(u32::MAX))
             .unwrap();
         assert_eq!(range, Range { start: 0x1ff_e000, size: 5000 });
         assert_eq!(memory.read_obj::<u8>(GuestAddress(range.end() - 1)).unwrap(), b'r');
@@ -137,16 +135,15 @@ mod tests {
 
     #[test]
     fn a_kernels_highest_address_is_kept() {
-        let range = initrd(4096)
-            .load(&memory(), LOW_RAM, GuestAddress(0x20_0000), 0x7f_ffff, true)
-            .unwrap();
+        let range =
+            initrd(4096).load(&memory(), LOW_RAM, GuestAddress(0x20_0000), 0x7f_ffff).unwrap();
         assert_eq!(range.end(), 0x80_0000);
     }
 
     #[test]
     fn one_that_meets_the_kernel_is_refused_by_name() {
         let error = initrd(4097)
-            .load(&memory(), LOW_RAM, GuestAddress(0x1ff_f000), u64::from(u32::MAX), true)
+            .load(&memory(), LOW_RAM, GuestAddress(0x1ff_f000), u64::from(u32::MAX))
             .unwrap_err();
         assert_eq!(
             error.to_string(),

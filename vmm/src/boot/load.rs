@@ -43,9 +43,6 @@ pub struct BootFiles {
     pub initrd: Option<Initrd>,
     /// The kernel command line.
     pub command_line: CommandLine,
-    /// Whether file pages may be mapped instead of copied. Not with transparent huge pages:
-    /// they would be split.
-    pub map: bool,
 }
 
 /// Loads kernel, initial RAM disk and boot parameters, and says how to enter the kernel.
@@ -59,8 +56,8 @@ pub fn load(
     space: &AddressSpace,
     rsdp: GuestAddress,
 ) -> Result<Entry, BootError> {
-    let kernel = load_kernel(&files.kernel, memory, files.map)
-        .map_err(|problem| files.kernel.error(problem))?;
+    let kernel =
+        load_kernel(&files.kernel, memory).map_err(|problem| files.kernel.error(problem))?;
     let line = files.command_line.to_c_string();
     let length = line.as_bytes().len();
     if length as u64 > kernel.command_line_limit {
@@ -71,7 +68,7 @@ pub fn load(
     memory.write_slice(&RESET_CODE, RESET_VECTOR)?;
     mp_table::write(memory)?;
     let load = |initrd: &Initrd| -> Result<Range, InitrdError> {
-        initrd.load(memory, space.low_ram, kernel.end, kernel.initrd_last, files.map)
+        initrd.load(memory, space.low_ram, kernel.end, kernel.initrd_last)
     };
     let initrd = files.initrd.as_ref().map(load).transpose()?;
     let map = memory_map(space);
@@ -94,16 +91,16 @@ struct Kernel {
     command_line_limit: u64,
 }
 
-fn load_kernel(image: &Image, memory: &GuestRam, map: bool) -> Result<Kernel, Problem> {
+fn load_kernel(image: &Image, memory: &GuestRam) -> Result<Kernel, Problem> {
     match image.format {
-        Format::Elf => elf::load(image, memory, map).map(|loaded| Kernel {
+        Format::Elf => elf::load(image, memory).map(|loaded| Kernel {
             entry: loaded.entry,
             end: loaded.end,
             header: zero_page::bare_header(),
             initrd_last: INITRD_LAST,
             command_line_limit: u64::MAX,
         }),
-        Format::BzImage => bzimage::load(image, memory, map).map(|loaded| Kernel {
+        Format::BzImage => bzimage::load(image, memory).map(|loaded| Kernel {
             entry: loaded.entry,
             end: loaded.end,
             header: loaded.header,

@@ -13,7 +13,7 @@ use vm_memory::mmap::{MmapRegionBuilder, MmapRegionError};
 use vm_memory::{FileOffset, GuestAddress, GuestMemoryBackend, GuestRegionMmap};
 
 use super::layout::{AddressSpace, Range};
-use super::{GuestRam, overlay};
+use super::{GuestRam, advice};
 
 /// Where guest pages come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,7 +98,7 @@ pub fn allocate(
     }
     let memory = GuestRam::from_regions(regions).map_err(AllocateError::Assemble)?;
     for region in memory.iter() {
-        overlay::advise(region, pages == Pages::Transparent).map_err(AllocateError::Advise)?;
+        advice::advise(region, pages == Pages::Transparent).map_err(AllocateError::Advise)?;
     }
     Ok(memory)
 }
@@ -108,7 +108,7 @@ pub fn allocate(
 /// # Errors
 /// When the host has not that much memory.
 pub fn populate(memory: &GuestRam) -> Result<(), AllocateError> {
-    memory.iter().try_for_each(|region| overlay::populate(region).map_err(AllocateError::Populate))
+    memory.iter().try_for_each(|region| advice::populate(region).map_err(AllocateError::Populate))
 }
 
 fn memory_file(size: u64, pages: Pages) -> Result<File, AllocateError> {

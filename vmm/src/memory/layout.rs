@@ -73,6 +73,8 @@ pub const KVM_IDENTITY_MAP: u64 = 0xfffb_c000;
 /// Three pages that KVM uses for a TSS (VMX without unrestricted guests).
 pub const KVM_TSS: u64 = 0xfffb_d000;
 
+/// Size of a host page, bytes.
+pub const PAGE_SIZE: u64 = 4096;
 /// Smallest guest memory, bytes.
 pub const MIN_MEMORY: u64 = 32 << 20;
 /// Largest guest memory, bytes.

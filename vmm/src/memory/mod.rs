@@ -1,8 +1,8 @@
 //! Guest physical memory: where it is, how it is allocated, and how KVM learns of it.
 
+mod advice;
 pub mod allocate;
 pub mod layout;
-pub mod overlay;
 pub mod slots;
 
 pub use allocate::{AllocateError, Backing, Pages, allocate, populate};

@@ -122,7 +122,7 @@ pub fn machine_with(
     mmio.insert("probe", PROBE_MMIO, 0x1000, probe.clone()).unwrap();
     let board = Board { ports, mmio, devices: Box::new(NoDevices) };
     let command_line = CommandLine::new("").unwrap();
-    let files = BootFiles { kernel, initrd: None, command_line, map: true };
+    let files = BootFiles { kernel, initrd: None, command_line };
     let kernel = foundation.load(&files).unwrap();
     (foundation.complete(board, kernel).unwrap(), probe)
 }
