@@ -31,7 +31,7 @@ fuzz_target!(|bytes: &[u8]| {
     else {
         return;
     };
-    let (map, memfd, has_initrd) = (flags & 1 != 0, flags & 2 != 0, flags & 4 != 0);
+    let (memfd, has_initrd) = (flags & 2 != 0, flags & 4 != 0);
     let tail = 4096 * (u64::from(tail) % MAX_TAIL);
     let kernel = file(kernel, kernel.len() as u64 + tail);
     let Ok(kernel) = Image::new(kernel, Path::new("kernel")) else { return };
@@ -43,7 +43,7 @@ fuzz_target!(|bytes: &[u8]| {
     let space = AddressSpace::new(MEMORY, 46).expect("a layout");
     let backing = if memfd { Backing::Memfd } else { Backing::Anonymous };
     let memory = allocate(&space, backing, Pages::Normal).expect("memory");
-    let files = BootFiles { kernel, initrd, command_line, map };
+    let files = BootFiles { kernel, initrd, command_line };
     if let Ok(entry) = load(&files, &memory, &space, GuestAddress(0xe_0000)) {
         assert!(memory.address_in_range(entry.address), "the guest starts outside its memory");
     }
