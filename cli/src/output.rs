@@ -57,15 +57,19 @@ pub(crate) fn note(text: &str) {
 
 /// Tells the user what went wrong, with every cause once.
 pub(crate) fn report(error: &anyhow::Error) {
-    let mut text = format!("bulkhead: {error}");
-    let mut last = error.to_string();
-    for cause in error.chain().skip(1) {
-        let cause = cause.to_string();
+    note(&format!("bulkhead: {}", chain(error)));
+}
+
+/// An error with its causes, but for those that the one before names already.
+pub(crate) fn chain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    let mut last = text.clone();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
         if !last.contains(&cause) {
             text.push_str(": ");
             text.push_str(&cause);
         }
         last = cause;
     }
-    note(&text);
+    text
 }

@@ -21,6 +21,20 @@ pub(crate) fn collect(monitor: &Monitor) -> Vec<MetricFamily> {
         gauge("bulkhead_pause_microseconds", "Time that the last pause took", monitor.pause_us),
         gauge("bulkhead_resume_microseconds", "Time that the last resume took", monitor.resume_us),
     ];
+    if let Some(startup) = monitor.startup {
+        families.extend([
+            gauge(
+                "bulkhead_process_startup_microseconds",
+                "Time until clients were served",
+                startup.wall_us,
+            ),
+            gauge(
+                "bulkhead_process_startup_cpu_microseconds",
+                "Processor time until clients were served",
+                startup.cpu_us,
+            ),
+        ]);
+    }
     let mmds = &monitor.metadata.metrics;
     families.extend([
         one("bulkhead_mmds_rx_total", "Frames to the metadata service", &mmds.rx_frames),

@@ -25,6 +25,7 @@ mod serve;
 mod shorten;
 mod signals;
 mod start;
+mod startup;
 mod terminal;
 
 use std::io::Write;

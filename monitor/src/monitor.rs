@@ -20,6 +20,7 @@ use crate::flush::Ticker;
 use crate::host::OpenFiles;
 use crate::logger::open_append;
 use crate::metadata::Metadata;
+use crate::startup::Startup;
 use crate::terminal::RawMode;
 
 /// The handles of a machine that was started.
@@ -38,6 +39,8 @@ pub(crate) struct Monitor {
     pub(crate) metadata: Metadata,
     pub(crate) events: EventHub,
     pub(crate) started: Instant,
+    /// How long the start-up took, once clients were served.
+    pub(crate) startup: Option<Startup>,
     pub(crate) confinement: Confinement,
     pub(crate) notify_socket: Option<PathBuf>,
     /// Built and let go, but not yet run by the main thread.
@@ -76,6 +79,7 @@ impl Monitor {
             metadata: Metadata::new(&args.id, limit)?,
             events,
             started,
+            startup: None,
             confinement,
             notify_socket: args.notify_socket.clone(),
             built: None,

@@ -21,10 +21,12 @@ use vmm::machine::{Control, Ended, Machine};
 use crate::args::Args;
 use crate::confinement::Confinement;
 use crate::flush::Ticker;
+use crate::host::OpenFiles;
 use crate::logger;
 use crate::monitor::Monitor;
 use crate::probe;
 use crate::signals::Ending;
+use crate::startup::Startup;
 use crate::terminal::RawMode;
 
 /// How long clients may take for their last answers.
@@ -112,6 +114,10 @@ fn serve(
     start_api: impl FnOnce() -> anyhow::Result<ApiThread>,
 ) -> anyhow::Result<u8> {
     let api = if args.no_api { None } else { Some(start_api()?) };
+    {
+        let mut monitor = desk.monitor();
+        monitor.startup = Some(Startup::measure(args, monitor.started));
+    }
     configure(desk, args)?;
     let machine = wait_for_start(desk)?;
     start_ticker(desk, &machine, confinement);
@@ -210,8 +216,12 @@ fn end_by(signal: Signal, desk: &Desk, ending: &Ending) {
         return drop(control.post(Machine::stop));
     }
     log::warn!("Ended by {signal} before the machine was started");
-    // Nothing runs and nothing is kept; the socket's file is all there is.
+    // Nothing runs and nothing is kept; the sockets' files are all there is.
     drop(desk.socket().take());
+    // A main thread that is at work on a request is not waited for: it may hang on a file.
+    if let Ok(mut monitor) = desk.monitor.try_lock() {
+        monitor.files = OpenFiles::default();
+    }
     ending.die(signal);
 }
 

@@ -25,6 +25,23 @@ fn command_in_a_fresh_machine_gives_its_output_and_status() -> anyhow::Result<()
 }
 
 #[test]
+fn ends_of_the_machine_under_a_command_have_documented_statuses() -> anyhow::Result<()> {
+    let (cli, [kernel, initrd]) = (Cli::new()?, guest()?);
+    let run = ["vm", "run", "--kernel", &kernel, "--initrd", &initrd, "--", "sh", "-c"];
+    let under = |command| -> anyhow::Result<(Option<i32>, String)> {
+        let output = cli.run(&[&run[..], &[command]].concat())?;
+        Ok((output.status.code(), String::from_utf8(output.stderr)?))
+    };
+    let (status, said) = under("poweroff -f; sleep 60")?;
+    assert_eq!(status, Some(125), "{said}");
+    assert!(said.contains("the command did not run to its end: the guest powered off"), "{said}");
+    let (status, said) = under("echo c > /proc/sysrq-trigger")?;
+    assert_eq!(status, Some(102), "{said}");
+    assert!(said.contains("the guest had a kernel panic"), "{said}");
+    Ok(())
+}
+
+#[test]
 fn detached_machine_is_looked_after_until_it_is_stopped() -> anyhow::Result<()> {
     let (cli, [kernel, initrd]) = (Cli::new()?, guest()?);
     let run = ["vm", "run", "--kernel", &kernel, "--initrd", &initrd];

@@ -174,9 +174,15 @@ const MAIN: List = List {
     unknown: &[libc::SYS_clone3],
 };
 
-/// Waits for signals. One that comes before there is a machine removes the API's socket.
+/// Waits for signals. One that comes before there is a machine removes the sockets' files.
 const SIGNALS: List = List {
-    calls: &[libc::SYS_rt_sigtimedwait, libc::SYS_statx, libc::SYS_unlink],
+    calls: &[
+        libc::SYS_rt_sigtimedwait,
+        libc::SYS_statx,
+        libc::SYS_unlink,
+        libc::SYS_newfstatat,
+        libc::SYS_unlinkat,
+    ],
     checks: &[],
     ioctls: &[],
     unknown: &[],

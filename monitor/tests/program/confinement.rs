@@ -109,12 +109,14 @@ fn limits_hold_and_guest_memory_is_in_no_core_dump() {
 }
 
 #[test]
-fn signal_before_the_start_ends_the_program_and_removes_its_socket() {
+fn signal_before_the_start_ends_the_program_and_removes_its_sockets() {
     let mut monitor = Place::new().start();
-    let socket = monitor.socket().to_owned();
+    monitor.put("/vsock", &json!({ "guest_cid": 3, "uds_path": "vsock" }));
+    let (socket, vsock) = (monitor.socket().to_owned(), monitor.place.path("vsock"));
+    assert!(vsock.exists());
     let status = monitor.end();
     assert_eq!(status.signal(), Some(Signal::TERM.as_raw()));
-    assert!(!socket.exists());
+    assert!(!socket.exists() && !vsock.exists());
 }
 
 #[test]

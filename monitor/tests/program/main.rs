@@ -14,3 +14,5 @@ mod harness;
 mod http;
 mod kernels;
 mod kvm;
+mod metrics;
+mod probe;

@@ -31,6 +31,8 @@ const SLOW_BOOT: Duration = Duration::from_secs(15);
 const POWER_OFF_LIMIT: Duration = Duration::from_secs(30);
 /// How long a command may take to end on a signal that means the end of this process.
 const COMMAND_LIMIT: Duration = Duration::from_secs(10);
+/// How long a machine may go on whose agent is gone.
+const LAST_WORDS_LIMIT: Duration = Duration::from_secs(5);
 /// How long a monitor may take to end its machine.
 const MONITOR_LIMIT: Duration = Duration::from_secs(5);
 
@@ -165,8 +167,14 @@ impl Session {
                 self.deadline = Instant::now().checked_add(POWER_OFF_LIMIT);
             }
             Event::CommandEnded(Err(error)) => {
+                let lost = matches!(error.downcast_ref(), Some(CallError::Lost));
                 self.failure = Some(error);
-                self.end_monitor();
+                if lost {
+                    // Most likely the machine is ending, and is about to say how.
+                    self.deadline = Instant::now().checked_add(LAST_WORDS_LIMIT);
+                } else {
+                    self.end_monitor();
+                }
             }
             Event::Signal(Signal::Resized) => self.resize(),
             Event::Signal(Signal::End(number)) => self.end(number),

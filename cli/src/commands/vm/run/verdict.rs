@@ -8,6 +8,7 @@ use vm_spec::MachineEnd;
 use crate::host::exec;
 use crate::host::monitor::Ended;
 use crate::host::signals;
+use crate::output;
 
 /// How much of a console that nobody saw is shown when a command could not be run.
 const TAIL_LINES: usize = 40;
@@ -53,7 +54,7 @@ impl Facts<'_> {
                 // Ended by us, because of the failure.
                 Some(failure) if ended == Ended::Machine(MachineEnd::Stopped) => Verdict {
                     status: exec::failure_status(failure),
-                    message: Some(anyhow::anyhow!("{}", chain(failure))),
+                    message: Some(anyhow::anyhow!(output::chain(failure))),
                 },
                 _ => Verdict {
                     // Nothing but the command's own success is a success.
@@ -63,17 +64,6 @@ impl Facts<'_> {
             },
         }
     }
-}
-
-fn chain(error: &anyhow::Error) -> String {
-    let mut text = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !text.contains(&cause) {
-            text.push_str(": ");
-            text.push_str(&cause);
-        }
-    }
-    text
 }
 
 /// The last lines of a console, without what a terminal would take as a command.

@@ -1,5 +1,4 @@
 //! `--probe` on the KVM of this machine.
-#![allow(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 use std::fs;
 use std::process::Command;
