@@ -9,6 +9,7 @@ use api::vm::config_state::Operation;
 use api::vm::wire::{BalloonHintingStatus, BalloonStats};
 use api::vm::{VmFault, VmResponse};
 use devices::virtio::balloon::{Balloon, Statistics};
+use devices::virtio::net::Net;
 use serde_json::json;
 use vm_spec::{ComponentId, RateLimiter};
 use vmm::board::{limiter_update, pages};
@@ -88,6 +89,10 @@ impl Monitor {
             Operation::UpdateNet { device, rx_rate_limiter, tx_rate_limiter } => {
                 self.update_net(&device, rx_rate_limiter, tx_rate_limiter)
             }
+            Operation::SetLink { device, up } => {
+                lock(self.card(&device)?).set_link(up);
+                DONE
+            }
             Operation::AttachConsole(device) => self.attach_console(device.as_ref()),
             operation => {
                 let balloon = self.running()?.balloon()?;
@@ -120,8 +125,7 @@ impl Monitor {
         rx: Option<RateLimiter>,
         tx: Option<RateLimiter>,
     ) -> Done {
-        let net = self.running()?.devices.nets.get(id);
-        let net = lock(net.ok_or_else(|| VmFault::Network(format!("no network card {id}")))?);
+        let net = lock(self.card(id)?);
         if let Some(limiter) = rx {
             net.update_rx_limiter(limiter_update(limiter));
         }
@@ -129,6 +133,11 @@ impl Monitor {
             net.update_tx_limiter(limiter_update(limiter));
         }
         DONE
+    }
+
+    fn card(&self, id: &ComponentId) -> Result<&Mutex<Net>, VmFault> {
+        let net = self.running()?.devices.nets.get(id);
+        net.map(|net| &**net).ok_or_else(|| VmFault::Network(format!("no network card {id}")))
     }
 
     fn attach_console(&self, device: Option<&ComponentId>) -> Done {

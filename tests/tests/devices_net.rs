@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use tests::{Kernel, Tap, TestVm, pattern};
+use tests::{Kernel, RunningVm, Tap, TestVm, pattern};
 use vm_spec::Transport;
 
 /// Sends the guest `content` and takes it back, over TCP.
@@ -19,6 +19,7 @@ fn exchange_with_the_guest(transport: Transport, network: u8) -> anyhow::Result<
     assert_eq!(vm.exec("cat /sys/class/net/eth0/address")?, mac);
     assert_eq!(vm.exec("cat /sys/class/net/eth0/mtu")?, "1400");
     tap.set_up(&vm)?;
+    pull_the_cable_and_plug_it_in(&vm)?;
     vm.exec(&format!("ping -c 2 -W 5 {}", tap.host()))?;
 
     let content = pattern(16 << 20);
@@ -29,6 +30,16 @@ fn exchange_with_the_guest(transport: Transport, network: u8) -> anyhow::Result<
         Ok(returned)
     })?;
     assert!(returned == content, "{} bytes came back of {}", returned.len(), content.len());
+    Ok(())
+}
+
+/// The guest's driver hears of both.
+fn pull_the_cable_and_plug_it_in(vm: &RunningVm) -> anyhow::Result<()> {
+    for (up, carrier) in [(false, 0), (true, 1)] {
+        vm.api().set_link("eth0", up)?;
+        let seen = format!("grep -qx {carrier} /sys/class/net/eth0/carrier");
+        vm.exec(&format!("timeout 60 sh -c 'until {seen}; do sleep 0.1; done'"))?;
+    }
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use vm_spec::ComponentId;
 use super::wire::{
     ActionType, Balloon, BalloonStartCmd, BalloonStatsUpdate, BalloonUpdate, BootSource, CpuConfig,
     Drive, EntropyDevice, Logger, MachineConfigurationUpdate, MemoryHotplugConfig,
-    MemoryHotplugSizeUpdate, Metrics, MmdsConfig, NetworkInterface, PartialDrive,
+    MemoryHotplugSizeUpdate, Metrics, MmdsConfig, NetworkInterface, NetworkLink, PartialDrive,
     PartialNetworkInterface, PartialPmem, Pmem, SerialDevice, SnapshotCreateParams,
     SnapshotLoadParams, Vsock,
 };
@@ -104,6 +104,13 @@ pub enum VmRequest {
     PowerButton,
     /// `PUT /bulkhead/actions` with `Stop`
     Stop,
+    /// `PATCH /bulkhead/link/{id}`
+    SetLink {
+        /// The interface.
+        iface_id: String,
+        /// Its cable.
+        link: NetworkLink,
+    },
     /// `GET /bulkhead/metrics`
     GetMetrics,
     /// `GET /bulkhead/console` and `GET /bulkhead/console/{id}`: of that device, else the first.
@@ -157,6 +164,7 @@ impl VmRequest {
             Self::GetSpec => "GET /bulkhead/spec",
             Self::PutSpec(_) => "PUT /bulkhead/spec",
             Self::PowerButton | Self::Stop => "PUT /bulkhead/actions",
+            Self::SetLink { .. } => "PATCH /bulkhead/link",
             Self::GetMetrics => "GET /bulkhead/metrics",
             Self::AttachConsole(_) => "GET /bulkhead/console",
         }

@@ -10,8 +10,8 @@ use crate::vm::wire::{
     Action, ActionType, Balloon, BalloonStats, BalloonStatsUpdate, BalloonUpdate, BootSource,
     BulkheadAction, BulkheadActionType, CpuConfig, Drive, EntropyDevice, FullVmConfiguration,
     InstanceInfo, Logger, MachineConfiguration, MachineConfigurationUpdate, Metrics, MmdsConfig,
-    NetworkInterface, PartialDrive, PartialNetworkInterface, SerialDevice, Vm, VmState, VmmVersion,
-    Vsock,
+    NetworkInterface, NetworkLink, PartialDrive, PartialNetworkInterface, SerialDevice, Vm,
+    VmState, VmmVersion, Vsock,
 };
 
 impl Client {
@@ -118,6 +118,16 @@ impl Client {
         interface: &PartialNetworkInterface,
     ) -> Result<(), ClientError> {
         self.change("PATCH", &format!("/network-interfaces/{}", interface.iface_id), interface)
+    }
+
+    /// Plugs the cable of a network interface of a running machine in, or pulls it.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]
+    pub fn set_link(&self, iface_id: &str, up: bool) -> Result<(), ClientError> {
+        let path = format!("/bulkhead/link/{iface_id}");
+        self.change("PATCH", &path, &NetworkLink { up })
     }
 
     /// Adds or replaces the vsock device.

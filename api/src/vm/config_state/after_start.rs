@@ -25,6 +25,9 @@ impl ConfigState {
             VmRequest::AttachConsole(device) => Operation::AttachConsole(device),
             VmRequest::PatchDrive(drive) => return self.patch_drive(drive),
             VmRequest::PatchNetworkInterface(interface) => return self.patch_interface(interface),
+            VmRequest::SetLink { iface_id, link } => {
+                Operation::SetLink { device: self.interface(&iface_id)?, up: link.up }
+            }
             VmRequest::GetBalloon => {
                 let balloon = self.balloon().ok_or_else(|| VmFault::Internal(NO_DEVICE.into()))?;
                 return Ok(Step::Reply(VmResponse::Balloon(balloon)));
@@ -86,14 +89,18 @@ impl ConfigState {
     }
 
     fn patch_interface(&self, patch: PartialNetworkInterface) -> Result<Step, VmFault> {
-        let device = self.device(&patch.iface_id, "net").ok_or_else(|| {
-            VmFault::Network(format!("Unable to update the net device: {NO_DEVICE}"))
-        })?;
+        let device = self.interface(&patch.iface_id)?;
         let rx = patch.rx_rate_limiter.map(Into::into);
         let tx = patch.tx_rate_limiter.map(Into::into);
         let change = DeviceChange::Net { id: patch.iface_id, rx, tx };
         let operation = Operation::UpdateNet { device, rx_rate_limiter: rx, tx_rate_limiter: tx };
         Ok(Step::operate(operation, Change::Device(change)))
+    }
+
+    fn interface(&self, id: &str) -> Result<ComponentId, VmFault> {
+        self.device(id, "net").ok_or_else(|| {
+            VmFault::Network(format!("Unable to update the net device: {NO_DEVICE}"))
+        })
     }
 
     fn patch_balloon(&self, update: BalloonUpdate) -> Result<Step, VmFault> {

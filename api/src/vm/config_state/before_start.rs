@@ -82,6 +82,7 @@ fn needs_guest(request: &VmRequest) -> bool {
             | VmRequest::DeleteDrive(_)
             | VmRequest::PatchNetworkInterface(_)
             | VmRequest::DeleteNetworkInterface(_)
+            | VmRequest::SetLink { .. }
             | VmRequest::PatchBalloon(_)
             | VmRequest::GetBalloonStats
             | VmRequest::PatchBalloonStats(_)

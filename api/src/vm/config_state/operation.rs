@@ -54,6 +54,13 @@ pub enum Operation {
         /// New limits on what the guest sends.
         tx_rate_limiter: Option<RateLimiter>,
     },
+    /// Plug the cable of a network device in, or pull it.
+    SetLink {
+        /// The device.
+        device: ComponentId,
+        /// Whether it is in.
+        up: bool,
+    },
     /// Ask the guest to give back that much.
     SetBalloonTarget(Mib),
     /// Ask the guest for statistics every so many seconds.

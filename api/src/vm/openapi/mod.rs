@@ -40,6 +40,7 @@ use operations::{Answer, Body, OPERATIONS, Operation};
     wire::Metrics,
     wire::MmdsConfig,
     wire::NetworkInterface,
+    wire::NetworkLink,
     wire::PartialDrive,
     wire::PartialNetworkInterface,
     wire::PartialPmem,

@@ -280,6 +280,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
         Required("BulkheadAction"),
         "Presses the power button or ends the machine.",
     ),
+    patch(
+        "/bulkhead/link/{iface_id}",
+        "setNetworkLink",
+        Required("NetworkLink"),
+        "Plugs the cable of a network interface in, or pulls it. While the guest runs.",
+    ),
     get("/bulkhead/metrics", "getMetrics", Answer::Metrics, "All metrics."),
     get(
         "/bulkhead/events",

@@ -309,6 +309,7 @@ fn patch(first: &str, parts: &mut Parts<'_>, body: &[u8]) -> Result<Option<Route
             same_id(id, &interface.iface_id)?;
             VmRequest::PatchNetworkInterface(interface)
         }
+        "bulkhead" => return patch_bulkhead(parts, body).map(|request| request.map(Into::into)),
         "pmem" => {
             let id = parts.id()?;
             let pmem: PartialPmem = parse(body)?;
@@ -335,6 +336,14 @@ fn patch(first: &str, parts: &mut Parts<'_>, body: &[u8]) -> Result<Option<Route
         _ => return Ok(None),
     };
     Ok(Some(request.into()))
+}
+
+fn patch_bulkhead(parts: &mut Parts<'_>, body: &[u8]) -> Result<Option<VmRequest>, BadRequest> {
+    if parts.next() != Some("link") {
+        return Ok(None);
+    }
+    let iface_id = parts.next().ok_or(BadRequest::EmptyId)?.to_owned();
+    Ok(Some(VmRequest::SetLink { iface_id, link: parse(body)? }))
 }
 
 fn patch_balloon(parts: &mut Parts<'_>, body: &[u8]) -> Result<Option<VmRequest>, BadRequest> {

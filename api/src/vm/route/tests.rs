@@ -248,6 +248,16 @@ fn actions_beyond_firecracker_are_told_apart() {
     assert_eq!(action("Stop"), VmRequest::Stop);
 }
 
+#[test]
+fn link_of_an_interface_is_named_by_its_path() {
+    let path = "/bulkhead/link/eth0";
+    let link = crate::vm::wire::NetworkLink { up: false };
+    let wanted = VmRequest::SetLink { iface_id: "eth0".into(), link };
+    assert_eq!(request("PATCH", path, r#"{"up":false}"#), wanted);
+    assert!(fault("PATCH", path, r#"{"down":true}"#).contains("down"));
+    assert!(fault("PATCH", "/bulkhead/links/eth0", "{}").contains("Invalid request"));
+}
+
 mod any_request {
     use proptest::prelude::*;
 

@@ -36,7 +36,7 @@ pub use logger::{LogLevel, Logger, Metrics};
 pub use machine::{HugePages, MachineConfiguration, MachineConfigurationUpdate, StaticCpuTemplate};
 pub use memory_hotplug::{MemoryHotplugConfig, MemoryHotplugSizeUpdate, MemoryHotplugStatus};
 pub use mmds::MmdsConfig;
-pub use net::{EntropyDevice, NetworkInterface, PartialNetworkInterface};
+pub use net::{EntropyDevice, NetworkInterface, NetworkLink, PartialNetworkInterface};
 pub use pmem::{PartialPmem, Pmem};
 pub use rate::{RateLimiter, TokenBucket};
 pub use serial::SerialDevice;

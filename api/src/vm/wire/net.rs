@@ -42,6 +42,15 @@ pub struct PartialNetworkInterface {
     pub tx_rate_limiter: Option<RateLimiter>,
 }
 
+/// The cable of a network interface of a running machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[serde(remote = "Self", deny_unknown_fields)]
+pub struct NetworkLink {
+    /// Whether it is plugged in. While it is not, frames are lost and the guest sees no carrier.
+    pub up: bool,
+}
+
 /// A source of random numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
@@ -51,4 +60,4 @@ pub struct EntropyDevice {
     pub rate_limiter: Option<RateLimiter>,
 }
 
-only_objects!(NetworkInterface, PartialNetworkInterface, EntropyDevice);
+only_objects!(NetworkInterface, PartialNetworkInterface, NetworkLink, EntropyDevice);

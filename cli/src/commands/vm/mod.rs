@@ -6,6 +6,7 @@ mod events;
 mod exec;
 mod inspect;
 mod kill;
+mod link;
 mod logs;
 mod ls;
 mod metrics;
@@ -52,6 +53,9 @@ pub(crate) enum Command {
     /// Print what a machine's monitor counts
     #[command(after_help = metrics::HELP)]
     Metrics(metrics::Args),
+    /// Pull the cable of a machine's network card, or plug it in
+    #[command(after_help = link::HELP)]
+    Link(link::Args),
     /// Have machines stand still
     #[command(after_help = pause::PAUSE_HELP)]
     Pause(Names),
@@ -82,6 +86,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Events(args) => events::run(&args),
         Command::Logs(args) => logs::run(&args),
         Command::Metrics(args) => metrics::run(&args),
+        Command::Link(args) => link::run(&args),
         Command::Pause(names) => pause::pause(&names),
         Command::Resume(names) => pause::resume(&names),
         Command::Stop(args) => stop::run(&args),

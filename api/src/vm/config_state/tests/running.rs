@@ -156,6 +156,22 @@ fn keys_buttons_metrics_and_the_end_reach_the_monitor() {
 }
 
 #[test]
+fn cable_of_a_card_reaches_the_monitor_and_one_of_no_card_does_not() {
+    let mut vm = Vm::with_kernel();
+    let link = |card: &str| format!("/bulkhead/link/{card}");
+    let down = r#"{"up":false}"#;
+    assert_eq!(vm.fault("PATCH", &link("eth0"), down), VmFault::BeforeStart.to_string());
+    vm.put("/network-interfaces/eth0", r#"{"iface_id":"eth0","host_dev_name":"tap0"}"#);
+    vm.start();
+    let device = "eth0".parse().unwrap();
+    assert_eq!(
+        vm.done("PATCH", &link("eth0"), down),
+        Some(Operation::SetLink { device, up: false })
+    );
+    assert!(vm.fault("PATCH", &link("eth1"), down).contains("Device not found"));
+}
+
+#[test]
 fn metadata_reaches_the_monitor_before_and_after_the_start() {
     let document = serde_json::json!({"a": 1});
     let put = Some(Operation::PutMmds(document.clone()));
