@@ -11,7 +11,7 @@ use vmm_sys_util::epoll::EventSet;
 use super::config::{BalloonMetrics, F_PAGE_POISON, Registers};
 use super::hinting::{Hinting, HintingStatus};
 use super::pages::{MAX_LIST, release_list};
-use super::release::{Afterwards, release_buffers};
+use super::release::release_buffers;
 use super::roles::Role;
 use super::statistics::Statistics;
 use crate::rate_limiter::{LimitTimer, Wait};
@@ -192,20 +192,19 @@ impl BalloonHandler {
         queue.complete(chain.head, 0);
     }
 
-    /// What must be in free pages that the guest takes back (VIRTIO 1.3 §5.5.6.6); `None`: what
-    /// it left there.
-    fn afterwards(&self) -> Option<Afterwards> {
-        if !self.active.as_ref().is_some_and(|a| a.has(F_PAGE_POISON)) {
-            return Some(Afterwards::Anything);
-        }
-        // Pages that come back from the host are zeroes, never another pattern.
-        (self.registers.poison.load(Ordering::Relaxed) == 0).then_some(Afterwards::Zeroes)
+    /// Whether free pages may be given back: they come back as zeroes, which is not what a guest
+    /// looks for in them that fills them with another pattern (VIRTIO 1.3 §5.5.6.6).
+    fn may_release(&self) -> bool {
+        let poisons = self.active.as_ref().is_some_and(|a| a.has(F_PAGE_POISON));
+        !poisons || self.registers.poison.load(Ordering::Relaxed) == 0
     }
 
     /// Releases the free pages that the chain's writable part covers; returns the bytes.
     fn release(&self, queue: &Queue, chain: &Chain) -> u64 {
-        let Some(afterwards) = self.afterwards() else { return 0 };
-        let (released, failed) = release_buffers(queue.ram(), &chain.writable, afterwards);
+        if !self.may_release() {
+            return 0;
+        }
+        let (released, failed) = release_buffers(queue.ram(), &chain.writable);
         self.metrics.release_failures.add(failed as u64);
         released as u64
     }

@@ -15,15 +15,6 @@ const HUGE_PAGE: usize = 2 << 20;
 /// Page size of all others.
 const PAGE: usize = 4096;
 
-/// What the guest finds in a page that it takes back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Afterwards {
-    /// It does not look.
-    Anything,
-    /// Zeroes; where that cannot be promised, the page is not given back.
-    Zeroes,
-}
-
 /// Gives `len` bytes from `addr` back. Returns how many bytes went: whole pages of the host only.
 /// `None` if not all of them are RAM of one region.
 pub(super) fn release_range(
@@ -34,16 +25,12 @@ pub(super) fn release_range(
     let (region, MemoryRegionAddress(start)) = ram.to_region_addr(addr)?;
     let start = usize::try_from(start).ok()?;
     let end = start.checked_add(len).filter(|end| *end <= region.size())?;
-    Some(release(region, start, end, Afterwards::Anything))
+    Some(release(region, start, end))
 }
 
 /// Gives the pages that `buffers` cover back. Returns how many bytes went, and how many ranges
 /// could not be given.
-pub(super) fn release_buffers(
-    ram: &GuestRam,
-    buffers: &Buffers,
-    afterwards: Afterwards,
-) -> (usize, usize) {
+pub(super) fn release_buffers(ram: &GuestRam, buffers: &Buffers) -> (usize, usize) {
     let Some(iovecs) = buffers.iovecs() else { return (0, 1) };
     let (mut released, mut failed) = (0, 0);
     for iovec in iovecs {
@@ -53,7 +40,7 @@ pub(super) fn release_buffers(
             let end = start.checked_add(iovec.iov_len)?;
             (end <= region.size()).then_some((region, start, end))
         });
-        match place.map(|(region, start, end)| release(region, start, end, afterwards)) {
+        match place.map(|(region, start, end)| release(region, start, end)) {
             Some(Ok(n)) => released += n,
             _ => failed += 1,
         }
@@ -61,31 +48,17 @@ pub(super) fn release_buffers(
     (released, failed)
 }
 
-/// Gives the pages between two offsets of a region back. `end` must not exceed its size.
-fn release(
-    region: &GuestRegionMmap<()>,
-    start: usize,
-    end: usize,
-    afterwards: Afterwards,
-) -> io::Result<usize> {
-    let huge = region.is_hugetlbfs() == Some(true);
-    let page = if huge { HUGE_PAGE } else { PAGE };
+/// Gives the pages between two offsets of a region back, which then read as zeroes. `end` must not
+/// exceed its size.
+fn release(region: &GuestRegionMmap<()>, start: usize, end: usize) -> io::Result<usize> {
+    let page = if region.is_hugetlbfs() == Some(true) { HUGE_PAGE } else { PAGE };
     // Inwards: the parts of pages at both ends are still the guest's.
     let (start, end) = (start.next_multiple_of(page), end - end % page);
     let Some(len) = end.checked_sub(start).filter(|len| *len > 0) else { return Ok(0) };
-    if region.flags() & libc::MAP_SHARED != 0 {
-        // They belong to its file: only a hole in that gives them back.
-        return advise(region, start, len, libc::MADV_REMOVE).map(|()| len);
-    }
-    // Where pages of the kernel's file are mapped, those would come back. This advice is for
-    // anonymous pages only; it is refused elsewhere.
-    if afterwards == Afterwards::Zeroes
-        && !huge
-        && advise(region, start, len, libc::MADV_FREE).is_err()
-    {
-        return Ok(0);
-    }
-    advise(region, start, len, libc::MADV_DONTNEED).map(|()| len)
+    // Pages of a shared mapping belong to its file: only a hole in that gives them back.
+    let shared = region.flags() & libc::MAP_SHARED != 0;
+    let advice = if shared { libc::MADV_REMOVE } else { libc::MADV_DONTNEED };
+    advise(region, start, len, advice).map(|()| len)
 }
 
 fn advise(
@@ -152,38 +125,6 @@ mod tests {
         assert_eq!(release_range(&ram, BASE, SIZE / 2).unwrap().unwrap(), SIZE / 2);
         assert_eq!(file.metadata().unwrap().blocks(), before / 2);
         assert_eq!((byte(&ram, 0), byte(&ram, SIZE as u64 - 1)), (0, 7));
-    }
-
-    #[test]
-    fn pages_of_a_mapped_file_stay_where_zeroes_are_due() {
-        let ram = filled(GuestRam::from_ranges(&[(BASE, SIZE)]).unwrap());
-        let file = tempfile::tempfile().unwrap();
-        file.set_len(PAGE as u64).unwrap();
-        rustix::io::pwrite(&file, &[9; PAGE], 0).unwrap();
-        let target = ram.get_host_address(GuestAddress(BASE.0 + 4096)).unwrap();
-        // SAFETY: one page inside the mapping that `ram` owns is replaced.
-        let mapped = unsafe {
-            rustix::mm::mmap(
-                target.cast(),
-                PAGE,
-                rustix::mm::ProtFlags::READ | rustix::mm::ProtFlags::WRITE,
-                rustix::mm::MapFlags::PRIVATE | rustix::mm::MapFlags::FIXED,
-                &file,
-                0,
-            )
-        };
-        assert_eq!(mapped.unwrap(), target.cast());
-        ram.write_slice(&[0; PAGE], GuestAddress(BASE.0 + 4096)).unwrap();
-        let range = |page: u64| {
-            let mut buffers = Buffers::new(Arc::new(ram.clone()));
-            buffers.push(GuestAddress(BASE.0 + page * 4096), PAGE);
-            buffers
-        };
-        assert_eq!(release_buffers(&ram, &range(0), Afterwards::Zeroes), (PAGE, 0));
-        assert_eq!(release_buffers(&ram, &range(1), Afterwards::Zeroes), (0, 0));
-        assert_eq!((byte(&ram, 0), byte(&ram, 4096)), (0, 0));
-        assert_eq!(release_buffers(&ram, &range(1), Afterwards::Anything), (PAGE, 0));
-        assert_eq!(byte(&ram, 4096), 9, "the file's");
     }
 
     #[test]
