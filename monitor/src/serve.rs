@@ -254,14 +254,28 @@ fn configure(desk: &Desk, args: &Args) -> anyhow::Result<()> {
 }
 
 /// Answers requests until one of them has started the machine.
-fn wait_for_start(desk: &Arc<Desk>) -> anyhow::Result<Machine> {
+fn wait_for_start(desk: &Desk) -> anyhow::Result<Machine> {
+    if let Some(machine) = take_built(desk) {
+        return Ok(machine);
+    }
     loop {
-        if let Some(machine) = desk.monitor().built.take() {
+        let (request, reply) = desk.incoming().wait()?;
+        let answer = desk.monitor().serve(request, None);
+        // Before the client knows of it: a signal that it sends then must find the machine.
+        let built = take_built(desk);
+        reply.send(answer);
+        if let Some(machine) = built {
             return Ok(machine);
         }
-        let (request, reply) = desk.incoming().wait()?;
-        reply.send(desk.monitor().serve(request, None));
     }
+}
+
+/// The machine, if it was built; from then on signals end it in good order.
+fn take_built(desk: &Desk) -> Option<Machine> {
+    let machine = desk.monitor().built.take()?;
+    // Set once: there is one machine.
+    let _ = desk.control.set(machine.control());
+    Some(machine)
 }
 
 /// Has metrics written every minute, if there is a file for them.
@@ -284,8 +298,6 @@ fn start_ticker(desk: &Arc<Desk>, machine: &Machine, confinement: &Confinement) 
 
 /// Runs the machine to its end on this thread.
 fn run_machine(desk: &Arc<Desk>, machine: Machine) -> Ended {
-    // Set once: there is one machine.
-    let _ = desk.control.set(machine.control());
     {
         let mut monitor = desk.monitor();
         if monitor.running.as_ref().is_some_and(|running| running.uses_terminal) {

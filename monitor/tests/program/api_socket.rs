@@ -58,3 +58,14 @@ fn socket_is_removed_at_the_end() {
     assert!(monitor.end().success());
     assert!(!monitor.socket().exists());
 }
+
+/// A signal finds the machine from the moment on that its start was answered: it is ended in good
+/// order, and not by the signal's default action.
+#[test]
+fn signal_right_after_the_start_ends_the_machine_in_good_order() {
+    for _ in 0..30 {
+        let mut monitor = Place::new().just_start_machine();
+        let status = monitor.end();
+        assert!(status.success(), "{status}: {}", monitor.said());
+    }
+}
