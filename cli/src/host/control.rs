@@ -23,8 +23,8 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Does something to each running machine and prints the names of those with which it went well. The
-    /// exit status says whether all did.
+    /// Does something to each running machine and prints the names of those with which it went
+    /// well. The exit status says whether all did.
     pub(crate) fn each(
         &self,
         act: impl FnMut(&MachineFolder) -> anyhow::Result<()>,

@@ -31,10 +31,11 @@ Examples:
   A disk and a network, in the background:
     bulkhead vm run --kernel vmlinux --disk path=rootfs.ext4,root --net tap=tap0 --detach
 
-Exit status: that of the command, if there is one; 125 if it could not be run, 126 and 127 as shells
-have them; 128 and the signal's number if a signal ended this program. Otherwise how the machine ended: 0 power off,
-100 restart, 101 power button, 102 kernel panic, 103 triple fault, 104 KVM internal error,
-105 entry refused by KVM, 106 stopped from outside, 107 the monitor was killed. 1 and 2 are errors before there was a machine.";
+Exit status: that of the command, if there is one; 125 if it could not be run, 126 and 127 as
+shells have them; 128 and the signal's number if a signal ended this program. Otherwise how the
+machine ended: 0 power off, 100 restart, 101 power button, 102 kernel panic, 103 triple fault,
+104 KVM internal error, 105 entry refused by KVM, 106 stopped from outside, 107 the monitor was
+killed. 1 and 2 are errors before there was a machine.";
 
 /// What to boot and what to do with it.
 #[derive(clap::Args)]
