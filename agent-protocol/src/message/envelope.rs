@@ -1,8 +1,11 @@
 //! The two outermost messages, and failure.
 
 use super::{
-    Attach, Done, Exec, Exited, GetMetrics, Hello, Metrics, Mount, Open, PowerOff, Resize, Signal,
-    Started, Unmount,
+    Attach, CloseInput, ConfigureNetwork, ContainerEnd, ContainerMetrics, ContainerRef, Containers,
+    CreateContainer, Done, Exec, Exited, GetMetrics, Hello, ListContainers, Metrics, Mount, Open,
+    PathStatus, PowerOff, Processes, ReadArchive, ReadChanges, Resize, SetClock, Signal,
+    SignalContainer, Started, StatPath, Unmount, UpdateContainer, UpdateFiles, WaitContainer,
+    WriteArchive,
 };
 
 /// Any frame from host to agent.
@@ -12,7 +15,10 @@ pub struct ToAgent {
     #[prost(uint64, tag = "1")]
     pub id: u64,
     /// What is asked. Absent when the sender is newer and asks something unknown here.
-    #[prost(oneof = "Request", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(
+        oneof = "Request",
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29"
+    )]
     pub request: Option<Request>,
 }
 
@@ -46,6 +52,63 @@ pub enum Request {
     /// End the machine; answered with [`Done`] just before it happens.
     #[prost(message, tag = "10")]
     PowerOff(PowerOff),
+    /// Make a container; answered with [`Done`].
+    #[prost(message, tag = "11")]
+    CreateContainer(Box<CreateContainer>),
+    /// Start its first process; answered with [`Started`].
+    #[prost(message, tag = "12")]
+    StartContainer(ContainerRef),
+    /// Tell when it has ended; answered with [`ContainerEnd`].
+    #[prost(message, tag = "13")]
+    WaitContainer(WaitContainer),
+    /// Signal it; answered with [`Done`].
+    #[prost(message, tag = "14")]
+    SignalContainer(SignalContainer),
+    /// Freeze all its processes; answered with [`Done`] once they are.
+    #[prost(message, tag = "15")]
+    PauseContainer(ContainerRef),
+    /// Let them go on; answered with [`Done`].
+    #[prost(message, tag = "16")]
+    ResumeContainer(ContainerRef),
+    /// Change its limits; answered with [`Done`].
+    #[prost(message, tag = "17")]
+    UpdateContainer(UpdateContainer),
+    /// Replace files in it; answered with [`Done`].
+    #[prost(message, tag = "18")]
+    UpdateFiles(UpdateFiles),
+    /// Kill what runs in it and unmount it, its changes written out; answered with [`Done`].
+    #[prost(message, tag = "19")]
+    DeleteContainer(ContainerRef),
+    /// All containers; answered with [`Containers`].
+    #[prost(message, tag = "20")]
+    ListContainers(ListContainers),
+    /// What it uses; answered with [`ContainerMetrics`].
+    #[prost(message, tag = "21")]
+    ContainerMetrics(ContainerRef),
+    /// Its processes; answered with [`Processes`].
+    #[prost(message, tag = "22")]
+    ListProcesses(ContainerRef),
+    /// End the input of a container's first process; answered with [`Done`].
+    #[prost(message, tag = "23")]
+    CloseInput(CloseInput),
+    /// Read files; answered with [`Started`], then [`Exited`].
+    #[prost(message, tag = "24")]
+    ReadArchive(ReadArchive),
+    /// Write files; answered with [`Started`], then [`Exited`].
+    #[prost(message, tag = "25")]
+    WriteArchive(WriteArchive),
+    /// What a path is; answered with [`PathStatus`].
+    #[prost(message, tag = "26")]
+    StatPath(StatPath),
+    /// What differs from the image; answered with [`Started`], then [`Exited`].
+    #[prost(message, tag = "27")]
+    ReadChanges(ReadChanges),
+    /// Addresses of network cards; answered with [`Done`].
+    #[prost(message, tag = "28")]
+    ConfigureNetwork(ConfigureNetwork),
+    /// Set the clock; answered with [`Done`].
+    #[prost(message, tag = "29")]
+    SetClock(SetClock),
 }
 
 /// Any frame from agent to host.
@@ -55,7 +118,7 @@ pub struct FromAgent {
     #[prost(uint64, tag = "1")]
     pub id: u64,
     /// The answer. Absent when the sender is newer and says something unknown here.
-    #[prost(oneof = "Reply", tags = "2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "Reply", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
     pub reply: Option<Reply>,
 }
 
@@ -80,6 +143,21 @@ pub enum Reply {
     /// The guest's metrics.
     #[prost(message, tag = "7")]
     Metrics(Metrics),
+    /// A container ended.
+    #[prost(message, tag = "8")]
+    ContainerEnd(ContainerEnd),
+    /// All containers.
+    #[prost(message, tag = "9")]
+    Containers(Containers),
+    /// What a container uses.
+    #[prost(message, tag = "10")]
+    ContainerMetrics(ContainerMetrics),
+    /// The processes of a container.
+    #[prost(message, tag = "11")]
+    Processes(Processes),
+    /// What a path is.
+    #[prost(message, tag = "12")]
+    PathStatus(PathStatus),
 }
 
 /// Why a request was not carried out.
@@ -118,4 +196,10 @@ pub enum FailureKind {
     NoSuchSession = 7,
     /// The agent serves as many as it can already.
     LimitReached = 8,
+    /// No such container.
+    NoSuchContainer = 9,
+    /// The container exists already, or is not in a state in which this can be done.
+    ContainerState = 10,
+    /// No such path in the container.
+    NoSuchPath = 11,
 }

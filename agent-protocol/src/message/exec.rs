@@ -34,6 +34,13 @@ pub struct Exec {
     /// process group is killed then.
     #[prost(bool, tag = "9")]
     pub detach: bool,
+    /// Run it in this container: its root, namespaces and control group. Users are those of its
+    /// `/etc/passwd`. Empty for the machine itself.
+    #[prost(string, tag = "10")]
+    pub container: String,
+    /// What it may do; absent means all.
+    #[prost(message, optional, boxed, tag = "11")]
+    pub confinement: Option<Box<super::Confinement>>,
 }
 
 /// What one of a command's standard descriptors is.

@@ -88,6 +88,10 @@ impl Server {
                 let text = "the connection is in use already".to_owned();
                 Err(failure(FailureKind::InvalidRequest, text))
             }
+            _ => {
+                let text = "this agent runs no containers".to_owned();
+                Err(failure(FailureKind::Unsupported, text))
+            }
         }
     }
 

@@ -1,0 +1,2 @@
+//! Containers in virtual machines, behind the API of the Docker Engine.
+#![forbid(unsafe_code)]

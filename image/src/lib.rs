@@ -1,0 +1,2 @@
+//! Container images.
+#![forbid(unsafe_code)]

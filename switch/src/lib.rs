@@ -1,0 +1,2 @@
+//! The user-mode network switch of containers.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The switch as a program.
+fn main() {}
