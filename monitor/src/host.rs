@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use api::vm::config_state::{Host, HostProcessor};
 use api::vm::wire::{Logger, Metrics};
-use vm_spec::StreamSpec;
+use vm_spec::{HostFolderSpec, StreamSpec};
 use vmm::board::{Opened, inherited};
 
 use crate::flush::MetricsFile;
@@ -70,6 +70,10 @@ impl Host for OpenFiles {
 
     fn unbind_vsock(&mut self, path: &Path) {
         self.devices.unbind_vsock(path);
+    }
+
+    fn open_share(&mut self, _: &HostFolderSpec) -> io::Result<()> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "shares are not served yet"))
     }
 
     fn open_stream(&mut self, stream: &StreamSpec) -> io::Result<()> {

@@ -49,8 +49,8 @@ pub use board::{BoardSpec, MAX_SLOT, Slot, SlotError, Transport};
 pub use boot::{BootSpec, DEFAULT_CMDLINE, MAX_CMDLINE};
 pub use component::{
     BalloonSpec, CacheMode, Component, ConsolePortSpec, ConsoleSpec, DiskEngine, DiskFileSpec,
-    DiskFormat, DiskSpec, EntropySpec, MmdsSpec, MmdsVersion, NetSpec, SerialSpec, StreamSpec,
-    TapFdSpec, TapSpec, VmGenIdSpec, VsockSpec, VsockUnixSpec,
+    DiskFormat, DiskSpec, EntropySpec, FsCache, FsSpec, HostFolderSpec, MmdsSpec, MmdsVersion,
+    NetSpec, SerialSpec, StreamSpec, TapFdSpec, TapSpec, VmGenIdSpec, VsockSpec, VsockUnixSpec,
 };
 pub use cpu::{
     BitPattern, BitPatternError, CapabilityModifier, CpuSpec, CpuTemplate, CpuidModifier,
@@ -60,8 +60,8 @@ pub use end::MachineEnd;
 pub use id::{ComponentId, IdError};
 pub use mac::{MacAddr, MacError};
 pub use machine::{
-    Console, ConsolePort, Device, DeviceKind, Disk, DiskBackend, Machine, Net, NetBackend, Serial,
-    SpecError, Vsock, VsockBackend,
+    Console, ConsolePort, Device, DeviceKind, Disk, DiskBackend, Fs, FsBackend, Machine, Net,
+    NetBackend, Serial, SpecError, Vsock, VsockBackend,
 };
 pub use memory::{MAX_MEMORY, MIN_MEMORY, MemoryBacking, MemorySpec};
 pub use mib::Mib;

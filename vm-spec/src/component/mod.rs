@@ -1,6 +1,7 @@
 //! Devices and backends.
 
 mod disk;
+mod fs;
 mod net;
 mod small;
 mod stream;
@@ -9,6 +10,7 @@ mod vsock;
 use serde::{Deserialize, Serialize};
 
 pub use disk::{CacheMode, DiskEngine, DiskFileSpec, DiskFormat, DiskSpec};
+pub use fs::{FsCache, FsSpec, HostFolderSpec};
 pub use net::{MmdsSpec, MmdsVersion, NetSpec, TapFdSpec, TapSpec};
 pub use small::{BalloonSpec, EntropySpec, VmGenIdSpec};
 pub use stream::{ConsolePortSpec, ConsoleSpec, SerialSpec, StreamSpec};
@@ -22,6 +24,10 @@ pub enum Component {
     Disk(DiskSpec),
     /// Backend of a disk: a file or block device of the host.
     DiskFile(DiskFileSpec),
+    /// Device: virtio-fs.
+    Fs(FsSpec),
+    /// Backend of a share: a folder or file of the host.
+    HostFolder(HostFolderSpec),
     /// Device: virtio-net.
     Net(NetSpec),
     /// Backend of a network device: a tap interface of the host, by name.
@@ -55,6 +61,8 @@ impl Component {
         match self {
             Self::Disk(_) => "disk",
             Self::DiskFile(_) => "disk-file",
+            Self::Fs(_) => "fs",
+            Self::HostFolder(_) => "host-folder",
             Self::Net(_) => "net",
             Self::Tap(_) => "tap",
             Self::TapFd(_) => "tap-fd",

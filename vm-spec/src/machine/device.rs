@@ -1,8 +1,9 @@
 //! Devices joined with their backends.
 
 use crate::{
-    BalloonSpec, ComponentId, ConsoleSpec, DiskFileSpec, DiskSpec, EntropySpec, NetSpec,
-    SerialSpec, Slot, StreamSpec, TapFdSpec, TapSpec, VsockSpec, VsockUnixSpec,
+    BalloonSpec, ComponentId, ConsoleSpec, DiskFileSpec, DiskSpec, EntropySpec, FsSpec,
+    HostFolderSpec, NetSpec, SerialSpec, Slot, StreamSpec, TapFdSpec, TapSpec, VsockSpec,
+    VsockUnixSpec,
 };
 
 /// A virtio device in its slot.
@@ -21,6 +22,8 @@ pub struct Device {
 pub enum DeviceKind {
     /// virtio-blk.
     Disk(Disk),
+    /// virtio-fs.
+    Fs(Fs),
     /// virtio-net.
     Net(Net),
     /// virtio-vsock.
@@ -81,6 +84,22 @@ pub struct Vsock {
 pub enum VsockBackend {
     /// Unix sockets.
     Unix(VsockUnixSpec),
+}
+
+/// A share and what it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fs {
+    /// What the guest sees.
+    pub spec: FsSpec,
+    /// What the host provides.
+    pub backend: FsBackend,
+}
+
+/// What holds a share's files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FsBackend {
+    /// A folder or file of the host.
+    HostFolder(HostFolderSpec),
 }
 
 /// A console and its stream.

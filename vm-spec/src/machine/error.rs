@@ -78,6 +78,16 @@ pub enum SpecError {
         /// The device that wants it too.
         second: ComponentId,
     },
+    /// Two shares have the same tag.
+    #[error("components.{second}.tag: {tag:?} already belongs to {first}")]
+    SharedTag {
+        /// The tag.
+        tag: String,
+        /// The device that has it.
+        first: ComponentId,
+        /// The device that wants it too.
+        second: ComponentId,
+    },
     /// Two streams are the monitor's own input and output.
     #[error("components.{second}: {first} already has the standard streams")]
     SharedStdio {

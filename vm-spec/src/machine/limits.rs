@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::SpecError;
 use crate::{
-    BalloonSpec, BootSpec, ComponentId, ConsolePortSpec, ConsoleSpec, CpuSpec, DiskSpec,
+    BalloonSpec, BootSpec, ComponentId, ConsolePortSpec, ConsoleSpec, CpuSpec, DiskSpec, FsSpec,
     MAX_MEMORY, MAX_VCPUS, MIN_MEMORY, MemoryBacking, MemorySpec, NetSpec, StreamSpec, TapSpec,
     VsockSpec, VsockUnixSpec,
 };
@@ -16,6 +16,10 @@ const MAX_INTERFACE_NAME: usize = 15;
 const MAX_PORTS: usize = 15;
 /// Longest name of a port in bytes.
 const MAX_PORT_NAME: usize = 63;
+/// Longest tag of a share in bytes (VIRTIO 1.3 §5.11.4).
+const MAX_TAG: usize = 36;
+/// Fewest descriptors of a share's queue: requests have up to four besides their data.
+const MIN_FS_QUEUE: u16 = 16;
 /// Longest path of a unix socket: Linux's `sun_path` less the NUL.
 const MAX_SOCKET_PATH: usize = 107;
 
@@ -92,6 +96,19 @@ pub(super) fn check_disk(id: &ComponentId, disk: &DiskSpec) -> Result<(), SpecEr
         }
         _ => Ok(()),
     }
+}
+
+pub(super) fn check_fs(id: &ComponentId, fs: &FsSpec) -> Result<(), SpecError> {
+    check_queues(id, "queues", fs.queues, fs.queue_size)?;
+    if fs.queue_size < MIN_FS_QUEUE {
+        let expected = "a power of two from 16 to 1024";
+        return Err(in_component(id, "queue_size", fs.queue_size, expected));
+    }
+    let valid = (1..=MAX_TAG).contains(&fs.tag.len()) && !fs.tag.contains('\0');
+    if valid {
+        return Ok(());
+    }
+    Err(in_component(id, "tag", quoted(&fs.tag), "1 to 36 bytes without a NUL"))
 }
 
 pub(super) fn check_net(id: &ComponentId, net: &NetSpec) -> Result<(), SpecError> {

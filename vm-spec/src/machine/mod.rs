@@ -10,8 +10,8 @@ mod slots;
 mod tests;
 
 pub use device::{
-    Console, ConsolePort, Device, DeviceKind, Disk, DiskBackend, Net, NetBackend, Serial, Vsock,
-    VsockBackend,
+    Console, ConsolePort, Device, DeviceKind, Disk, DiskBackend, Fs, FsBackend, Net, NetBackend,
+    Serial, Vsock, VsockBackend,
 };
 pub use error::SpecError;
 

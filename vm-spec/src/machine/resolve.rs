@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use super::device::{
-    Console, ConsolePort, DeviceKind, Disk, DiskBackend, Net, NetBackend, Serial, Vsock,
-    VsockBackend,
+    Console, ConsolePort, DeviceKind, Disk, DiskBackend, Fs, FsBackend, Net, NetBackend, Serial,
+    Vsock, VsockBackend,
 };
 use super::error::SpecError;
 use super::limits;
 use super::slots::Unplaced;
 use crate::{
-    Component, ComponentId, ConsoleSpec, DiskSpec, MacAddr, MemorySpec, MmdsSpec, NetSpec,
+    Component, ComponentId, ConsoleSpec, DiskSpec, FsSpec, MacAddr, MemorySpec, MmdsSpec, NetSpec,
     StreamSpec, VsockSpec,
 };
 
@@ -46,6 +46,7 @@ struct Resolver<'a> {
     /// Files that a disk writes to, and their backends.
     written: HashMap<&'a Path, &'a ComponentId>,
     macs: HashMap<MacAddr, &'a ComponentId>,
+    tags: HashMap<&'a str, &'a ComponentId>,
     root: Option<&'a ComponentId>,
     stdio: Option<&'a ComponentId>,
 }
@@ -60,6 +61,7 @@ impl<'a> Resolver<'a> {
             singles: HashMap::new(),
             written: HashMap::new(),
             macs: HashMap::new(),
+            tags: HashMap::new(),
             root: None,
             stdio: None,
         }
@@ -68,6 +70,7 @@ impl<'a> Resolver<'a> {
     fn add(&mut self, id: &'a ComponentId, component: &'a Component) -> Result<(), SpecError> {
         let (wanted, kind) = match component {
             Component::Disk(spec) => (spec.slot, self.disk(id, spec)?),
+            Component::Fs(spec) => (spec.slot, self.fs(id, spec)?),
             Component::Net(spec) => (spec.slot, self.net(id, spec)?),
             Component::Vsock(spec) => (spec.slot, self.vsock(id, spec)?),
             Component::Console(spec) => (spec.slot, self.console(id, spec)?),
@@ -93,6 +96,7 @@ impl<'a> Resolver<'a> {
                 return self.mmds(id, spec);
             }
             Component::DiskFile(_)
+            | Component::HostFolder(_)
             | Component::Tap(_)
             | Component::TapFd(_)
             | Component::VsockUnix(_)
@@ -124,6 +128,24 @@ impl<'a> Resolver<'a> {
         }
         let backend = DiskBackend::File(file.clone());
         Ok(DeviceKind::Disk(Disk { spec: spec.clone(), backend }))
+    }
+
+    fn fs(&mut self, id: &'a ComponentId, spec: &'a FsSpec) -> Result<DeviceKind, SpecError> {
+        limits::check_fs(id, spec)?;
+        if let Some(first) = self.tags.insert(&spec.tag, id) {
+            return Err(SpecError::SharedTag {
+                tag: spec.tag.clone(),
+                first: first.clone(),
+                second: id.clone(),
+            });
+        }
+        let Component::HostFolder(folder) = self.backend(id, &spec.backend)? else {
+            let field = format!("components.{id}.backend");
+            return Err(self.wrong(field, &spec.backend, "host-folder"));
+        };
+        limits::check_path(&format!("components.{}.path", spec.backend), &folder.path)?;
+        let backend = FsBackend::HostFolder(folder.clone());
+        Ok(DeviceKind::Fs(Fs { spec: spec.clone(), backend }))
     }
 
     fn net(&mut self, id: &'a ComponentId, spec: &'a NetSpec) -> Result<DeviceKind, SpecError> {
@@ -268,6 +290,7 @@ impl<'a> Resolver<'a> {
             let is_backend = matches!(
                 component,
                 Component::DiskFile(_)
+                    | Component::HostFolder(_)
                     | Component::Tap(_)
                     | Component::TapFd(_)
                     | Component::VsockUnix(_)

@@ -47,6 +47,35 @@ fn disk_holds_its_file() {
 }
 
 #[test]
+fn share_holds_its_folder() {
+    let machine = with(json!({
+        "s": { "type": "fs", "backend": "f", "tag": "src" },
+        "f": { "type": "host-folder", "path": "/srv/src", "read_only": true },
+    }))
+    .unwrap();
+    let DeviceKind::Fs(fs) = &machine.devices()[0].kind else { panic!("no share") };
+    assert_eq!((fs.spec.queues, fs.spec.queue_size), (1, 512));
+    let FsBackend::HostFolder(folder) = &fs.backend;
+    assert_eq!((folder.path.to_str(), folder.read_only), (Some("/srv/src"), true));
+    assert_eq!(folder.cache, crate::FsCache::Auto);
+}
+
+#[test]
+fn tag_of_two_shares_too_long_or_empty_is_refused() {
+    let share = |tag: &str, backend: &str| json!({ "type": "fs", "backend": backend, "tag": tag });
+    let folder = json!({ "type": "host-folder", "path": "/srv" });
+    let error = with(json!({
+        "a": share("x", "fa"), "b": share("x", "fb"), "fa": folder, "fb": folder,
+    }));
+    let text = error.unwrap_err().to_string();
+    assert_eq!(text, "components.b.tag: \"x\" already belongs to a");
+    for tag in [String::new(), "t".repeat(37), "a\0b".to_owned()] {
+        let error = with(json!({ "a": share(&tag, "fa"), "fa": folder })).unwrap_err();
+        assert!(error.to_string().starts_with("components.a.tag: "), "{error}");
+    }
+}
+
+#[test]
 fn root_disk_comes_first_and_is_named_on_the_command_line() {
     let machine = with(json!({
         "a": { "type": "disk", "backend": "fa" },

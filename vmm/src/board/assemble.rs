@@ -220,6 +220,7 @@ impl Assembly<'_> {
     fn enter(&mut self, device: &Device, plugged: Plugged) {
         let kind = match device.kind {
             DeviceKind::Disk(_) => "block",
+            DeviceKind::Fs(_) => "fs",
             DeviceKind::Net(_) => "net",
             DeviceKind::Vsock(_) => "vsock",
             DeviceKind::Console(_) => "console",

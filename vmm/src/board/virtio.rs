@@ -79,6 +79,7 @@ pub(super) fn make(
     let id = &device.id;
     match &device.kind {
         DeviceKind::Disk(disk) => make_disk(id, disk, opened, set),
+        DeviceKind::Fs(_) => Err(VirtioError::NotOpened),
         DeviceKind::Net(net) => make_net(id, net, opened, detour, set),
         DeviceKind::Vsock(vsock) => {
             let VsockBackend::Unix(unix) = &vsock.backend;

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use vm_spec::StreamSpec;
+use vm_spec::{HostFolderSpec, StreamSpec};
 
 use super::super::wire::{Logger, Metrics};
 use super::static_template::HostProcessor;
@@ -56,6 +56,13 @@ pub trait Host {
 
     /// Removes a unix socket that is not needed any more.
     fn unbind_vsock(&mut self, path: &Path);
+
+    /// Opens the folder or file of a share.
+    ///
+    /// # Errors
+    ///
+    /// Those of opening.
+    fn open_share(&mut self, folder: &HostFolderSpec) -> io::Result<()>;
 
     /// Opens where the characters of a console or serial port go.
     ///
@@ -115,6 +122,9 @@ impl Host for NoHost {
         Ok(())
     }
     fn unbind_vsock(&mut self, _: &Path) {}
+    fn open_share(&mut self, _: &HostFolderSpec) -> io::Result<()> {
+        Ok(())
+    }
     fn open_stream(&mut self, _: &StreamSpec) -> io::Result<()> {
         Ok(())
     }

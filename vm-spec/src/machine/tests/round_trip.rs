@@ -3,9 +3,9 @@
 use super::*;
 use crate::{
     BalloonSpec, BitPattern, CacheMode, Component, CpuTemplate, CpuidModifier, CpuidRegister,
-    CpuidRegisterModifier, DiskEngine, DiskFileSpec, DiskFormat, DiskSpec, MacAddr, MemoryBacking,
-    MsrModifier, NetSpec, RateLimiter, Slot, StreamSpec, TapSpec, TokenBucket, Transport,
-    VsockSpec, VsockUnixSpec,
+    CpuidRegisterModifier, DiskEngine, DiskFileSpec, DiskFormat, DiskSpec, FsCache, FsSpec,
+    HostFolderSpec, MacAddr, MemoryBacking, MsrModifier, NetSpec, RateLimiter, Slot, StreamSpec,
+    TapSpec, TokenBucket, Transport, VsockSpec, VsockUnixSpec,
 };
 
 fn any_bucket() -> impl Strategy<Value = Option<TokenBucket>> {
@@ -73,6 +73,15 @@ fn any_component() -> impl Strategy<Value = Component> {
             format: DiskFormat::Raw,
             engine: DiskEngine::Async,
         })),
+        (any_id(), any_slot(), "\\PC{0,20}", any::<u16>()).prop_map(
+            |(backend, slot, tag, queues)| {
+                Component::Fs(FsSpec { slot, queues, ..FsSpec::new(backend, tag) })
+            }
+        ),
+        ("/[ -~]{0,40}", any::<bool>()).prop_map(|(path, read_only)| {
+            let cache = if read_only { FsCache::Always } else { FsCache::None };
+            Component::HostFolder(HostFolderSpec { path: path.into(), read_only, cache })
+        }),
         "[a-z]{1,15}".prop_map(|name| Component::Tap(TapSpec { name })),
         (any_id(), any::<u32>()).prop_map(|(backend, cid)| Component::Vsock(VsockSpec {
             backend,

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use vm_spec::{
-    CacheMode, Component, DeviceKind, DiskBackend, DiskEngine, Machine, MemoryBacking, NetBackend,
-    VmSpec, VsockBackend,
+    CacheMode, Component, DeviceKind, DiskBackend, DiskEngine, FsBackend, Machine, MemoryBacking,
+    NetBackend, VmSpec, VsockBackend,
 };
 
 use super::super::host::Host;
@@ -34,6 +34,10 @@ pub(in crate::vm::config_state) fn open_all(
             DeviceKind::Disk(disk) => {
                 let DiskBackend::File(file) = &disk.backend;
                 host.open_drive(&file.path, disk.spec.read_only).map_err(cannot)?;
+            }
+            DeviceKind::Fs(fs) => {
+                let FsBackend::HostFolder(folder) = &fs.backend;
+                host.open_share(folder).map_err(cannot)?;
             }
             DeviceKind::Net(net) => match &net.backend {
                 NetBackend::Tap(tap) => {
@@ -194,8 +198,8 @@ fn add_device(config: &mut FullVmConfiguration, id: &str, kind: &DeviceKind) {
                 free_page_reporting: balloon.free_page_reporting,
             });
         }
-        // The API has no object for it.
-        DeviceKind::Console(_) => {}
+        // The API has no objects for these.
+        DeviceKind::Console(_) | DeviceKind::Fs(_) => {}
     }
 }
 

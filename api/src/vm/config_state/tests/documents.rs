@@ -87,6 +87,7 @@ fn all_objects_become_devices_of_the_machine() {
         .map(|device| match device.kind {
             DeviceKind::Balloon(_) => "balloon",
             DeviceKind::Disk(_) => "disk",
+            DeviceKind::Fs(_) => "fs",
             DeviceKind::Net(_) => "net",
             DeviceKind::Vsock(_) => "vsock",
             DeviceKind::Entropy(_) => "entropy",

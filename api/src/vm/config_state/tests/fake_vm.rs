@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use vm_spec::{BoardSpec, StreamSpec};
+use vm_spec::{BoardSpec, HostFolderSpec, StreamSpec};
 
 use super::*;
 use crate::vm::wire::{Logger, Metrics};
@@ -48,6 +48,10 @@ impl Host for FakeHost {
     }
     fn unbind_vsock(&mut self, path: &Path) {
         self.0.push(format!("close {}", path.display()));
+    }
+    fn open_share(&mut self, folder: &HostFolderSpec) -> io::Result<()> {
+        let what = if folder.read_only { "share(ro)" } else { "share" };
+        self.open(what, folder.path.to_str().unwrap())
     }
     fn open_stream(&mut self, stream: &StreamSpec) -> io::Result<()> {
         self.open("stream", &format!("{stream:?}"))
