@@ -255,6 +255,23 @@ fn many_requests_are_answered_in_one_burst_with_one_interrupt() {
 }
 
 #[test]
+fn large_requests_of_a_burst_share_one_interrupt() {
+    let mut rig = plain();
+    rig.header(VIRTIO_BLK_T_IN, 0);
+    let data = Part::Write(DATA + 0x10_0000, 64 * 512);
+    for _ in 0..16 {
+        rig.driver.add(&[Part::Read(HEADER, 16), data, Part::Write(STATUS, 1)]);
+    }
+    rig.kick();
+    assert_eq!(
+        rig.driver.used(),
+        [0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30, 33, 36, 39, 42, 45]
+            .map(|head| (head, 64 * 512 + 1))
+    );
+    assert_eq!(rig.driver.interrupt.used.load(std::sync::atomic::Ordering::Relaxed), 1);
+}
+
+#[test]
 fn kick_without_requests_raises_no_interrupt() {
     let mut rig = plain();
     rig.kick();
