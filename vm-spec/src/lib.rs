@@ -48,9 +48,10 @@ mod spec;
 pub use board::{BoardSpec, MAX_SLOT, Slot, SlotError, Transport};
 pub use boot::{BootSpec, DEFAULT_CMDLINE, MAX_CMDLINE};
 pub use component::{
-    BalloonSpec, CacheMode, Component, ConsolePortSpec, ConsoleSpec, DiskEngine, DiskFileSpec,
-    DiskFormat, DiskSpec, EntropySpec, FsCache, FsSpec, HostFolderSpec, MmdsSpec, MmdsVersion,
-    NetSpec, SerialSpec, StreamSpec, TapFdSpec, TapSpec, VmGenIdSpec, VsockSpec, VsockUnixSpec,
+    BalloonSpec, CacheMode, Component, ConsolePortSpec, ConsoleSpec, DiskCompositeSpec, DiskEngine,
+    DiskFileSpec, DiskFormat, DiskSpec, EntropySpec, FsCache, FsSpec, HostFolderSpec, MmdsSpec,
+    MmdsVersion, NetSpec, SerialSpec, StreamSpec, TapFdSpec, TapSpec, VmGenIdSpec, VsockSpec,
+    VsockUnixSpec,
 };
 pub use cpu::{
     BitPattern, BitPatternError, CapabilityModifier, CpuSpec, CpuTemplate, CpuidModifier,

@@ -4,16 +4,19 @@
 //! says so with [`Disk::file`], and an asynchronous engine then works on that file by itself.
 //! Formats that map addresses (qcow2, a composite of several files) do not.
 
+mod composite;
 mod discard;
 mod error;
 mod file;
 mod lock;
+mod partition_table;
 mod transfer;
 
 use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
 
+pub use composite::{CompositeDisk, NewCompositeError};
 pub use error::OpenDiskError;
 pub use file::{FileDisk, OpenOptions};
 

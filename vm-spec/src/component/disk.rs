@@ -122,3 +122,12 @@ pub enum DiskEngine {
     /// io_uring, or `sync` where the host forbids it.
     Async,
 }
+
+/// Several files of the host as one read-only disk: a GUID partition table with a partition for
+/// each, in their order, numbered from 1.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiskCompositeSpec {
+    /// Host paths, 1 to 128. Files of other disks may be among them, if those are read-only too.
+    pub parts: Vec<PathBuf>,
+}

@@ -9,7 +9,7 @@ mod vsock;
 
 use serde::{Deserialize, Serialize};
 
-pub use disk::{CacheMode, DiskEngine, DiskFileSpec, DiskFormat, DiskSpec};
+pub use disk::{CacheMode, DiskCompositeSpec, DiskEngine, DiskFileSpec, DiskFormat, DiskSpec};
 pub use fs::{FsCache, FsSpec, HostFolderSpec};
 pub use net::{MmdsSpec, MmdsVersion, NetSpec, TapFdSpec, TapSpec};
 pub use small::{BalloonSpec, EntropySpec, VmGenIdSpec};
@@ -28,6 +28,8 @@ pub enum Component {
     Fs(FsSpec),
     /// Backend of a share: a folder or file of the host.
     HostFolder(HostFolderSpec),
+    /// Backend of a read-only disk: files of the host, each a partition.
+    DiskComposite(DiskCompositeSpec),
     /// Device: virtio-net.
     Net(NetSpec),
     /// Backend of a network device: a tap interface of the host, by name.
@@ -63,6 +65,7 @@ impl Component {
             Self::DiskFile(_) => "disk-file",
             Self::Fs(_) => "fs",
             Self::HostFolder(_) => "host-folder",
+            Self::DiskComposite(_) => "disk-composite",
             Self::Net(_) => "net",
             Self::Tap(_) => "tap",
             Self::TapFd(_) => "tap-fd",

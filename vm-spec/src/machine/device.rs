@@ -1,8 +1,10 @@
 //! Devices joined with their backends.
 
+use std::path::{Path, PathBuf};
+
 use crate::{
-    BalloonSpec, ComponentId, ConsoleSpec, DiskFileSpec, DiskSpec, EntropySpec, FsSpec,
-    HostFolderSpec, NetSpec, SerialSpec, Slot, StreamSpec, TapFdSpec, TapSpec, VsockSpec,
+    BalloonSpec, ComponentId, ConsoleSpec, DiskCompositeSpec, DiskFileSpec, DiskSpec, EntropySpec,
+    FsSpec, HostFolderSpec, NetSpec, SerialSpec, Slot, StreamSpec, TapFdSpec, TapSpec, VsockSpec,
     VsockUnixSpec,
 };
 
@@ -50,6 +52,19 @@ pub struct Disk {
 pub enum DiskBackend {
     /// A file or block device.
     File(DiskFileSpec),
+    /// Files, each a partition. The disk is read-only.
+    Composite(DiskCompositeSpec),
+}
+
+impl DiskBackend {
+    /// The files, in their order.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let paths = match self {
+            Self::File(file) => std::slice::from_ref(&file.path),
+            Self::Composite(composite) => &composite.parts,
+        };
+        paths.iter().map(PathBuf::as_path)
+    }
 }
 
 /// A network device and what carries its frames.

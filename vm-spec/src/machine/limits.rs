@@ -5,13 +5,15 @@ use std::path::Path;
 
 use super::SpecError;
 use crate::{
-    BalloonSpec, BootSpec, ComponentId, ConsolePortSpec, ConsoleSpec, CpuSpec, DiskSpec, FsSpec,
-    MAX_MEMORY, MAX_VCPUS, MIN_MEMORY, MemoryBacking, MemorySpec, NetSpec, StreamSpec, TapSpec,
-    VsockSpec, VsockUnixSpec,
+    BalloonSpec, BootSpec, ComponentId, ConsolePortSpec, ConsoleSpec, CpuSpec, DiskCompositeSpec,
+    DiskSpec, FsSpec, MAX_MEMORY, MAX_VCPUS, MIN_MEMORY, MemoryBacking, MemorySpec, NetSpec,
+    StreamSpec, TapSpec, VsockSpec, VsockUnixSpec,
 };
 
 /// Longest name of a network interface: Linux's `IFNAMSIZ` less the NUL.
 const MAX_INTERFACE_NAME: usize = 15;
+/// Partitions of a composite disk: entries of the usual partition table.
+const MAX_PARTS: usize = 128;
 /// Ports of a console beside the console itself.
 const MAX_PORTS: usize = 15;
 /// Longest name of a port in bytes.
@@ -109,6 +111,17 @@ pub(super) fn check_fs(id: &ComponentId, fs: &FsSpec) -> Result<(), SpecError> {
         return Ok(());
     }
     Err(in_component(id, "tag", quoted(&fs.tag), "1 to 36 bytes without a NUL"))
+}
+
+pub(super) fn check_composite(
+    id: &ComponentId,
+    composite: &DiskCompositeSpec,
+) -> Result<(), SpecError> {
+    if !(1..=MAX_PARTS).contains(&composite.parts.len()) {
+        return Err(in_component(id, "parts", composite.parts.len(), "1 to 128 paths"));
+    }
+    let mut parts = composite.parts.iter().enumerate();
+    parts.try_for_each(|(n, path)| check_path(&format!("components.{id}.parts[{n}]"), path))
 }
 
 pub(super) fn check_net(id: &ComponentId, net: &NetSpec) -> Result<(), SpecError> {

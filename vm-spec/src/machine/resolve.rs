@@ -11,8 +11,8 @@ use super::error::SpecError;
 use super::limits;
 use super::slots::Unplaced;
 use crate::{
-    Component, ComponentId, ConsoleSpec, DiskSpec, FsSpec, MacAddr, MemorySpec, MmdsSpec, NetSpec,
-    StreamSpec, VsockSpec,
+    Component, ComponentId, ConsoleSpec, DiskFileSpec, DiskSpec, FsSpec, MacAddr, MemorySpec,
+    MmdsSpec, NetSpec, StreamSpec, VsockSpec,
 };
 
 type Components = BTreeMap<ComponentId, Component>;
@@ -97,6 +97,7 @@ impl<'a> Resolver<'a> {
             }
             Component::DiskFile(_)
             | Component::HostFolder(_)
+            | Component::DiskComposite(_)
             | Component::Tap(_)
             | Component::TapFd(_)
             | Component::VsockUnix(_)
@@ -113,21 +114,39 @@ impl<'a> Resolver<'a> {
         {
             return Err(SpecError::SecondRoot { first: first.clone(), second: id.clone() });
         }
-        let Component::DiskFile(file) = self.backend(id, &spec.backend)? else {
-            return Err(self.wrong(format!("components.{id}.backend"), &spec.backend, "disk-file"));
+        let backend = match self.backend(id, &spec.backend)? {
+            Component::DiskFile(file) => {
+                self.disk_file(spec, file)?;
+                DiskBackend::File(file.clone())
+            }
+            Component::DiskComposite(composite) => {
+                limits::check_composite(&spec.backend, composite)?;
+                if !spec.read_only {
+                    let field = format!("components.{id}.read_only");
+                    return Err(SpecError::value(field, false, "true over a disk-composite"));
+                }
+                DiskBackend::Composite(composite.clone())
+            }
+            _ => {
+                let field = format!("components.{id}.backend");
+                return Err(self.wrong(field, &spec.backend, "disk-file or disk-composite"));
+            }
         };
-        limits::check_path(&format!("components.{}.path", spec.backend), &file.path)?;
-        if !spec.read_only
-            && let Some(first) = self.written.insert(&file.path, &spec.backend)
+        Ok(DeviceKind::Disk(Disk { spec: spec.clone(), backend }))
+    }
+
+    fn disk_file(&mut self, disk: &'a DiskSpec, file: &'a DiskFileSpec) -> Result<(), SpecError> {
+        limits::check_path(&format!("components.{}.path", disk.backend), &file.path)?;
+        if !disk.read_only
+            && let Some(first) = self.written.insert(&file.path, &disk.backend)
         {
             return Err(SpecError::SharedDisk {
                 path: file.path.display().to_string(),
                 first: first.clone(),
-                second: spec.backend.clone(),
+                second: disk.backend.clone(),
             });
         }
-        let backend = DiskBackend::File(file.clone());
-        Ok(DeviceKind::Disk(Disk { spec: spec.clone(), backend }))
+        Ok(())
     }
 
     fn fs(&mut self, id: &'a ComponentId, spec: &'a FsSpec) -> Result<DeviceKind, SpecError> {
@@ -291,6 +310,7 @@ impl<'a> Resolver<'a> {
                 component,
                 Component::DiskFile(_)
                     | Component::HostFolder(_)
+                    | Component::DiskComposite(_)
                     | Component::Tap(_)
                     | Component::TapFd(_)
                     | Component::VsockUnix(_)

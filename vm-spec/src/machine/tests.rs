@@ -41,7 +41,7 @@ fn disk_holds_its_file() {
     }))
     .unwrap();
     let DeviceKind::Disk(disk) = &machine.devices()[0].kind else { panic!("no disk") };
-    let DiskBackend::File(file) = &disk.backend;
+    let DiskBackend::File(file) = &disk.backend else { panic!("{disk:?}") };
     assert_eq!(file.path.to_str(), Some("/disk"));
     assert_eq!(file.engine, crate::DiskEngine::Async);
 }
@@ -73,6 +73,29 @@ fn tag_of_two_shares_too_long_or_empty_is_refused() {
         let error = with(json!({ "a": share(&tag, "fa"), "fa": folder })).unwrap_err();
         assert!(error.to_string().starts_with("components.a.tag: "), "{error}");
     }
+}
+
+#[test]
+fn composite_disk_has_parts_and_is_read_only() {
+    let composite = |read_only: bool, parts: Value| {
+        with(json!({
+            "d": { "type": "disk", "backend": "c", "read_only": read_only },
+            "c": { "type": "disk-composite", "parts": parts },
+        }))
+    };
+    let machine = composite(true, json!(["/a", "/b", "/a"])).unwrap();
+    let DeviceKind::Disk(disk) = &machine.devices()[0].kind else { panic!("no disk") };
+    let paths: Vec<_> = disk.backend.paths().filter_map(|path| path.to_str()).collect();
+    assert_eq!(paths, ["/a", "/b", "/a"]);
+
+    let refused = |read_only, parts, reason: &str| {
+        let error = composite(read_only, parts).unwrap_err().to_string();
+        assert!(error.starts_with(reason), "{error}");
+    };
+    refused(false, json!(["/a"]), "components.d.read_only: false is not allowed");
+    refused(true, json!([]), "components.c.parts: 0 is not allowed");
+    refused(true, json!(vec!["/a"; 129]), "components.c.parts: 129 is not allowed");
+    refused(true, json!(["/a", ""]), "components.c.parts[1]: ");
 }
 
 #[test]
@@ -136,7 +159,7 @@ fn backend_of_another_kind_is_refused() {
     .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "components.d.backend: component t is a tap, expected a disk-file"
+        "components.d.backend: component t is a tap, expected a disk-file or disk-composite"
     );
 }
 

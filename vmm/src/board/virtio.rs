@@ -1,9 +1,11 @@
 //! Virtio devices from their descriptions and what was opened for them.
 
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use devices::disk::{CompositeDisk, NewCompositeError};
 use devices::legacy::GuestRequests;
 use devices::net::NetBackend;
 use devices::net::tap::OpenTapError;
@@ -38,6 +40,9 @@ pub enum VirtioError {
     /// A block device.
     #[error(transparent)]
     Block(#[from] NewBlockError),
+    /// A disk of several files.
+    #[error(transparent)]
+    Composite(#[from] NewCompositeError),
     /// A tap that was handed over.
     #[error(transparent)]
     Tap(#[from] OpenTapError),
@@ -139,12 +144,19 @@ fn make_disk(
     opened: &mut Opened,
     set: &mut DeviceSet,
 ) -> Result<AnyDevice, VirtioError> {
-    let DiskBackend::File(file) = &disk.backend;
-    let file = opened.take_disk(&file.path, disk.spec.read_only);
-    let file = file.ok_or(VirtioError::NotOpened)?;
+    let mut take =
+        |path: &Path| opened.take_disk(path, disk.spec.read_only).ok_or(VirtioError::NotOpened);
     let config = block_config(id, disk);
     let loops = set.loops.busy(id.as_str(), config.queues).map_err(VirtioError::Loop)?;
-    let block = shared(Block::new(&config, file, &loops)?);
+    let block = match &disk.backend {
+        DiskBackend::File(file) => Block::new(&config, take(&file.path)?, &loops)?,
+        DiskBackend::Composite(_) => {
+            let parts = disk.backend.paths().map(take).collect::<Result<_, _>>()?;
+            let whole = CompositeDisk::new(parts, config.block_size)?;
+            Block::over(&config, Arc::new(whole), &loops)?
+        }
+    };
+    let block = shared(block);
     set.disks.insert(id.clone(), Arc::clone(&block));
     Ok(block)
 }
@@ -179,7 +191,10 @@ fn make_net(
 
 fn block_config(id: &ComponentId, disk: &Disk) -> BlockConfig {
     let spec = &disk.spec;
-    let DiskBackend::File(file) = &disk.backend;
+    let engine = match &disk.backend {
+        DiskBackend::File(file) => file.engine,
+        DiskBackend::Composite(_) => DiskEngine::Sync,
+    };
     BlockConfig {
         serial: BlockConfig::serial_from(spec.serial.as_deref().unwrap_or(id.as_str())),
         queues: spec.queues,
@@ -191,7 +206,7 @@ fn block_config(id: &ComponentId, disk: &Disk) -> BlockConfig {
         discard: spec.discard,
         block_size: spec.block_size,
         physical_block_size: spec.physical_block_size.unwrap_or(spec.block_size),
-        engine: match file.engine {
+        engine: match engine {
             DiskEngine::Sync => EngineKind::Sync,
             DiskEngine::Async => EngineKind::Async,
         },

@@ -3,9 +3,9 @@
 use super::*;
 use crate::{
     BalloonSpec, BitPattern, CacheMode, Component, CpuTemplate, CpuidModifier, CpuidRegister,
-    CpuidRegisterModifier, DiskEngine, DiskFileSpec, DiskFormat, DiskSpec, FsCache, FsSpec,
-    HostFolderSpec, MacAddr, MemoryBacking, MsrModifier, NetSpec, RateLimiter, Slot, StreamSpec,
-    TapSpec, TokenBucket, Transport, VsockSpec, VsockUnixSpec,
+    CpuidRegisterModifier, DiskCompositeSpec, DiskEngine, DiskFileSpec, DiskFormat, DiskSpec,
+    FsCache, FsSpec, HostFolderSpec, MacAddr, MemoryBacking, MsrModifier, NetSpec, RateLimiter,
+    Slot, StreamSpec, TapSpec, TokenBucket, Transport, VsockSpec, VsockUnixSpec,
 };
 
 fn any_bucket() -> impl Strategy<Value = Option<TokenBucket>> {
@@ -81,6 +81,10 @@ fn any_component() -> impl Strategy<Value = Component> {
         ("/[ -~]{0,40}", any::<bool>()).prop_map(|(path, read_only)| {
             let cache = if read_only { FsCache::Always } else { FsCache::None };
             Component::HostFolder(HostFolderSpec { path: path.into(), read_only, cache })
+        }),
+        prop::collection::vec("/[ -~]{0,40}", 0..4).prop_map(|parts| {
+            let parts = parts.into_iter().map(Into::into).collect();
+            Component::DiskComposite(DiskCompositeSpec { parts })
         }),
         "[a-z]{1,15}".prop_map(|name| Component::Tap(TapSpec { name })),
         (any_id(), any::<u32>()).prop_map(|(backend, cid)| Component::Vsock(VsockSpec {

@@ -32,8 +32,9 @@ pub(in crate::vm::config_state) fn open_all(
         let cannot = cannot(format!("components.{}", device.id));
         match &device.kind {
             DeviceKind::Disk(disk) => {
-                let DiskBackend::File(file) = &disk.backend;
-                host.open_drive(&file.path, disk.spec.read_only).map_err(cannot)?;
+                let mut paths = disk.backend.paths();
+                let read_only = disk.spec.read_only;
+                paths.try_for_each(|path| host.open_drive(path, read_only)).map_err(cannot)?;
             }
             DeviceKind::Fs(fs) => {
                 let FsBackend::HostFolder(folder) = &fs.backend;
@@ -147,7 +148,11 @@ pub(in crate::vm::config_state) fn full_config(spec: &VmSpec) -> FullVmConfigura
 fn add_device(config: &mut FullVmConfiguration, id: &str, kind: &DeviceKind) {
     match kind {
         DeviceKind::Disk(disk) => {
-            let DiskBackend::File(file) = &disk.backend;
+            let (path, engine) = match &disk.backend {
+                DiskBackend::File(file) => (Some(text(&file.path)), file.engine),
+                // The API's object has no place for several.
+                DiskBackend::Composite(_) => (None, DiskEngine::Sync),
+            };
             config.drives.push(Drive {
                 drive_id: id.into(),
                 partuuid: disk.spec.partuuid.clone(),
@@ -157,9 +162,9 @@ fn add_device(config: &mut FullVmConfiguration, id: &str, kind: &DeviceKind) {
                     CacheMode::Writeback => CacheType::Writeback,
                 },
                 is_read_only: Some(disk.spec.read_only),
-                path_on_host: Some(text(&file.path)),
+                path_on_host: path,
                 rate_limiter: RateLimiter::from(disk.spec.rate_limiter).normal(),
-                io_engine: Some(match file.engine {
+                io_engine: Some(match engine {
                     DiskEngine::Sync => IoEngine::Sync,
                     DiskEngine::Async => IoEngine::Async,
                 }),
