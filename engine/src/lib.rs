@@ -2,3 +2,6 @@
 #![forbid(unsafe_code)]
 
 pub mod container;
+pub mod engine;
+pub mod http;
+pub mod system;

@@ -1,0 +1,160 @@
+//! The parameter `filters` of lists, prunes and events.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde::Deserialize;
+
+use super::error::ApiError;
+
+/// Names of filters with their values. Values of one name are alternatives; names must all hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filters {
+    fields: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// Both forms that clients send.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Values {
+    Set(BTreeMap<String, bool>),
+    List(BTreeSet<String>),
+}
+
+impl Filters {
+    /// Reads `{"name": {"value": true}}`, and `{"name": ["value"]}` of older clients.
+    ///
+    /// # Errors
+    ///
+    /// 400 if it is neither.
+    pub fn parse(json: &str) -> Result<Self, ApiError> {
+        let fields: BTreeMap<String, Values> = serde_json::from_str(json)
+            .map_err(|error| ApiError::invalid(format!("invalid filter: {error}")))?;
+        let values = |values| match values {
+            Values::Set(set) => {
+                set.into_iter().filter(|(_, on)| *on).map(|(value, _)| value).collect()
+            }
+            Values::List(list) => list,
+        };
+        Ok(Self { fields: fields.into_iter().map(|(name, set)| (name, values(set))).collect() })
+    }
+
+    /// Refuses names that are not in `accepted`.
+    pub(super) fn only(&self, accepted: &[&str]) -> Result<(), ApiError> {
+        match self.fields.keys().find(|name| !accepted.contains(&name.as_str())) {
+            Some(name) => Err(ApiError::invalid(format!("invalid filter '{name}'"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether there is no filter.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    /// The values of `name`.
+    pub fn values<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.fields.get(name).into_iter().flatten().map(String::as_str)
+    }
+
+    /// Whether `name` is there.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.fields.get(name).is_some_and(|values| !values.is_empty())
+    }
+
+    /// Whether `name` is not there, or one of its values satisfies `matches`.
+    pub fn any(&self, name: &str, matches: impl FnMut(&str) -> bool) -> bool {
+        !self.has(name) || self.values(name).any(matches)
+    }
+
+    /// Whether `value` is one of those of `name`, or `name` is not there.
+    #[must_use]
+    pub fn exact(&self, name: &str, value: &str) -> bool {
+        self.any(name, |wanted| wanted == value)
+    }
+
+    /// A filter that is on or off.
+    ///
+    /// # Errors
+    ///
+    /// 400 for other values, or both.
+    pub fn flag(&self, name: &str) -> Result<Option<bool>, ApiError> {
+        let mut values = self.values(name);
+        let (first, second) = (values.next(), values.next());
+        let flag = match (first, second) {
+            (None, _) => None,
+            (Some("1" | "true" | "True" | "t" | "T" | "TRUE"), None) => Some(true),
+            (Some("0" | "false" | "False" | "f" | "F" | "FALSE"), None) => Some(false),
+            (Some(value), _) => {
+                return Err(ApiError::invalid(format!("invalid filter '{name}={value}'")));
+            }
+        };
+        Ok(flag)
+    }
+
+    /// Whether `labels` hold all of the filter `name` (`label`: `key`, or `key=value`).
+    #[must_use]
+    pub fn labels(&self, name: &str, labels: &HashMap<String, String>) -> bool {
+        self.values(name).all(|wanted| has_label(labels, wanted))
+    }
+
+    /// As [`Self::labels`] for `label`, and that none of `label!` is there.
+    #[must_use]
+    pub fn labels_for_prune(&self, labels: &HashMap<String, String>) -> bool {
+        self.labels("label", labels)
+            && !self.values("label!").any(|wanted| has_label(labels, wanted))
+    }
+}
+
+fn has_label(labels: &HashMap<String, String>, wanted: &str) -> bool {
+    match wanted.split_once('=') {
+        Some((key, value)) => labels.get(key).is_some_and(|have| have == value),
+        None => labels.contains_key(wanted),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_mean_the_same() {
+        let map = Filters::parse(r#"{"label":{"a=b":true,"c":true,"d":false}}"#).unwrap();
+        let list = Filters::parse(r#"{"label":["a=b","c"]}"#).unwrap();
+        assert_eq!(map, list);
+    }
+
+    #[test]
+    fn unknown_name_is_refused() {
+        let filters = Filters::parse(r#"{"colour":["red"]}"#).unwrap();
+        assert_eq!(filters.only(&["label"]).unwrap_err().message(), "invalid filter 'colour'");
+    }
+
+    #[test]
+    fn all_labels_must_be_there_with_their_values() {
+        let labels = HashMap::from([("a".to_owned(), "b=c".to_owned())]);
+        let holds = |json| Filters::parse(json).unwrap().labels("label", &labels);
+        assert!(holds(r#"{"label":["a"]}"#));
+        assert!(holds(r#"{"label":["a=b=c"]}"#));
+        assert!(!holds(r#"{"label":["a=b"]}"#));
+        assert!(!holds(r#"{"label":["a","z"]}"#));
+    }
+
+    #[test]
+    fn flag_with_both_values_is_refused() {
+        let flag = |json| Filters::parse(json).unwrap().flag("dangling");
+        assert_eq!(flag(r#"{"dangling":["true"]}"#), Ok(Some(true)));
+        assert_eq!(flag(r#"{"dangling":{"0":true}}"#), Ok(Some(false)));
+        assert_eq!(flag("{}"), Ok(None));
+        assert!(flag(r#"{"dangling":["true","false"]}"#).is_err());
+        assert!(flag(r#"{"dangling":["maybe"]}"#).is_err());
+    }
+
+    #[test]
+    fn what_is_no_map_is_refused() {
+        for json in ["[]", "{\"a\":1}", "{\"a\":[1]}", "nonsense", "{\"a\":{\"b\":2}}"] {
+            assert!(Filters::parse(json).is_err(), "{json}");
+        }
+    }
+}

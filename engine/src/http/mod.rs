@@ -1,0 +1,80 @@
+//! Docker's Engine API over a unix socket, with `/vms` beside it.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`serve`] | connections and their limits |
+//! | [`version`] | the version in a path |
+//! | [`error`], [`query`], [`filters`], [`body`] | what handlers take and fail with |
+//! | [`lines`], [`multiplex`], [`hijack`] | answers that are streams |
+//! | the others | routes, a file for each kind of object |
+//!
+//! Handlers translate: they read a request into the types of a service, and its answer or failure
+//! into Docker's. What the service does is not known here.
+
+pub mod body;
+pub mod error;
+pub mod filters;
+pub mod hijack;
+pub mod lines;
+pub mod multiplex;
+pub mod query;
+mod refused;
+pub mod serve;
+mod system;
+#[cfg(test)]
+mod tests;
+pub mod version;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use tower_service::Service;
+
+pub use self::body::{JsonBody, OptionalJson};
+pub use self::error::{ApiError, ApiResult};
+pub use self::filters::Filters;
+pub use self::hijack::Hijack;
+pub use self::query::Query;
+pub use self::version::ApiVersion;
+use crate::engine::Engine;
+
+/// What handlers get by `State`.
+pub type Shared = Arc<Engine>;
+
+/// All of the API for `engine`.
+pub fn router(engine: Shared) -> Router {
+    let routes = Router::new()
+        .merge(system::routes())
+        .merge(refused::routes())
+        .fallback(unknown)
+        .method_not_allowed_fallback(unknown)
+        .with_state(engine);
+    // The version is taken off before a route is looked for, so it is done in a router around.
+    Router::new().fallback(versioned).with_state(routes)
+}
+
+async fn versioned(State(mut routes): State<Router>, mut request: Request) -> Response {
+    let mut response = match version::take(&mut request) {
+        Ok(()) => routes.call(request).await.into_response(),
+        Err(error) => error.into_response(),
+    };
+    let headers = response.headers_mut();
+    let newest = HeaderValue::from_str(&ApiVersion::NEWEST.to_string());
+    if let Ok(newest) = newest {
+        headers.insert("api-version", newest);
+    }
+    headers.insert("docker-experimental", HeaderValue::from_static("false"));
+    headers.insert("ostype", HeaderValue::from_static("linux"));
+    headers.insert(header::SERVER, HeaderValue::from_static(SERVER));
+    response
+}
+
+/// The header `Server`.
+const SERVER: &str = concat!("Bulkhead/", env!("CARGO_PKG_VERSION"), " (linux)");
+
+async fn unknown() -> ApiError {
+    ApiError::not_found("page not found")
+}

@@ -1,0 +1,83 @@
+//! The API over a real socket: raw HTTP here, Docker's own client in `docker_cli`.
+
+mod docker_cli;
+mod hostile;
+mod raw;
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::engine::Engine;
+use crate::system;
+
+/// An engine that is served on a socket of its own for as long as this lives.
+struct Served {
+    folder: TempDir,
+    server: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl Served {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Engine { system: system::Service::new("test", folder.path(), true) };
+        Self::with(folder, super::router(Arc::new(engine)))
+    }
+
+    fn with(folder: TempDir, router: axum::Router) -> Self {
+        let listener = UnixListener::bind(folder.path().join("docker.sock")).unwrap();
+        let server = tokio::spawn(super::serve::serve(listener, router, std::future::pending()));
+        Self { folder, server }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("docker.sock")
+    }
+
+    async fn connect(&self) -> UnixStream {
+        UnixStream::connect(self.socket()).await.unwrap()
+    }
+
+    /// Sends `request` as it is, and gives all that comes back until the server closes.
+    async fn raw(&self, request: &str) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8(answer).unwrap()
+    }
+
+    /// One request with an optional JSON body: status, and body.
+    async fn call(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        );
+        let answer = self.raw(&request).await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, body.to_owned())
+    }
+
+    /// Runs Docker's client: its output, or what it complains of.
+    async fn docker(&self, arguments: &[&str]) -> Result<String, String> {
+        let mut command = Command::new("docker");
+        command.env("DOCKER_CONFIG", self.folder.path());
+        command.arg("-H").arg(format!("unix://{}", self.socket().display())).args(arguments);
+        let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap();
+        let output = output.expect("Docker's client must be installed: scripts/setup clients");
+        let text = |bytes| String::from_utf8(bytes).unwrap().trim().to_owned();
+        if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
