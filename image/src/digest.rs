@@ -1,6 +1,7 @@
 //! SHA-256 digests as registries and stores write them: `sha256:` and 64 hexadecimal digits.
 
 use std::fmt;
+use std::io::{self, Write};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -89,6 +90,37 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
+/// A writer that hashes and counts what goes through it.
+#[derive(Debug)]
+pub(crate) struct Hashing<W> {
+    inner: W,
+    hash: Sha256,
+    written: u64,
+}
+
+impl<W: Write> Hashing<W> {
+    pub(crate) fn new(inner: W) -> Self {
+        Self { inner, hash: Sha256::new(), written: 0 }
+    }
+
+    pub(crate) fn finish(self) -> (W, Digest, u64) {
+        (self.inner, Digest(self.hash.finalize().into()), self.written)
+    }
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(bytes)?;
+        self.hash.update(&bytes[..count]);
+        self.written += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,5 +140,15 @@ mod tests {
         for text in ["", "sha256:", "e3b0c4", "sha512:00", &EMPTY[..70], &long, &upper] {
             assert!(text.parse::<Digest>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn hashing_writer_sees_what_went_through() {
+        let mut writer = Hashing::new(Vec::new());
+        writer.write_all(b"ab").unwrap();
+        writer.write_all(b"c").unwrap();
+        let (bytes, digest, written) = writer.finish();
+        assert_eq!((bytes.as_slice(), written), (&b"abc"[..], 3));
+        assert_eq!(digest, Digest::of(b"abc"));
     }
 }

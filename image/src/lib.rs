@@ -1,11 +1,14 @@
-//! Container images.
+//! Container images: names, registries, archives, and the store that keeps them.
 #![forbid(unsafe_code)]
 
+pub mod config;
 mod digest;
 pub mod manifest;
 mod platform;
 mod reference;
+pub mod store;
 
 pub use digest::{Digest, InvalidDigest};
 pub use platform::{InvalidPlatform, Platform};
 pub use reference::{DEFAULT_REGISTRY, InvalidReference, Reference};
+pub use store::{Image, ImageId, Store, StoreError};

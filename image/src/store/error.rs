@@ -1,0 +1,77 @@
+//! What can go wrong in a store.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::ImageId;
+use crate::InvalidReference;
+
+/// A request that the store did not fulfil.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A file or folder of the store could not be read.
+    #[error("failed to read {path}", path = .path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file or folder of the store could not be written.
+    #[error("failed to write {path}", path = .path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another process has the store open.
+    #[error("the image store {path} is in use by another process", path = .0.display())]
+    Locked(PathBuf),
+    /// The index is damaged.
+    #[error("the index of images {path} cannot be used", path = .path.display())]
+    Index {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The index was written by a newer program.
+    #[error("the index of images {path} has version {version}, which is not known", path = .path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        version: u32,
+    },
+    /// Nothing has that name or id.
+    #[error("No such image: {0}")]
+    NoSuchImage(String),
+    /// More than one image has an id that begins so.
+    #[error("the image id {0} is ambiguous: more than one begins with it")]
+    Ambiguous(String),
+    /// A text that names no image.
+    #[error(transparent)]
+    Name(#[from] InvalidReference),
+    /// A digest cannot be given to an image: it is computed.
+    #[error("cannot create a tag with a digest reference: {0}")]
+    TagWithDigest(String),
+    /// The image cannot be removed, or only by force.
+    #[error("conflict: unable to {action} ({remedy}) - {reason}", remedy = if *.forceable { "must be forced" } else { "cannot be forced" })]
+    Conflict {
+        /// What was asked for, with its subject.
+        action: String,
+        /// Whether force would do it.
+        forceable: bool,
+        /// What is in the way.
+        reason: String,
+    },
+    /// An image's configuration is damaged.
+    #[error("the configuration of image {id} cannot be used")]
+    Config {
+        /// Which image.
+        id: ImageId,
+        /// Why.
+        source: serde_json::Error,
+    },
+}
