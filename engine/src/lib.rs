@@ -1,7 +1,10 @@
 //! Containers in virtual machines, behind the API of the Docker Engine.
 #![forbid(unsafe_code)]
 
+pub mod agent;
 pub mod container;
 pub mod engine;
 pub mod http;
+pub mod paths;
+pub mod store;
 pub mod system;

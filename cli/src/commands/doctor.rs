@@ -89,7 +89,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn monitor_program(failure: Option<&anyhow::Error>) -> Finding {
-    let program = monitor::program().display().to_string();
+    let program = launch::program().display().to_string();
     match (monitor::version(), failure) {
         (Ok(version), None) => Finding::ok("monitor", format!("{program} is {version}")),
         (Ok(version), Some(error)) => Finding::problem(

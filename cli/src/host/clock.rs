@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::record::ProcessId;
+use launch::ProcessId;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 

@@ -6,35 +6,31 @@
 
 use std::fs;
 use std::io;
+use std::ops::Deref;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-
-use super::record::{Life, ProcessId, Record};
+use launch::{Folder, Life, ProcessId, Record};
 
 /// Longest name; it is part of socket paths, which hold 108 bytes.
 const MAX_NAME: usize = 40;
 
 /// The folder that holds the folders of this user's machines.
 pub(crate) fn root() -> PathBuf {
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|d| !d.is_empty());
-    let base = match runtime {
-        Some(folder) => PathBuf::from(folder).join("bulkhead"),
-        None if rustix::process::geteuid().is_root() => PathBuf::from("/run/bulkhead"),
-        None => {
-            let uid = rustix::process::geteuid().as_raw();
-            std::env::temp_dir().join(format!("bulkhead-{uid}"))
-        }
-    };
-    base.join("vms")
+    launch::runtime_folder().join("vms")
 }
 
-/// The folder of one machine.
+/// The folder of one machine, found by its name.
 #[derive(Clone, Debug)]
-pub(crate) struct MachineFolder {
-    name: String,
-    path: PathBuf,
+pub(crate) struct MachineFolder(Folder);
+
+impl Deref for MachineFolder {
+    type Target = Folder;
+
+    fn deref(&self) -> &Folder {
+        &self.0
+    }
 }
 
 impl MachineFolder {
@@ -50,7 +46,7 @@ impl MachineFolder {
             .with_context(|| format!("failed to make the folder of machines {}", root.display()))?;
         own(root)?;
         let _lock = lock(root)?;
-        let folder = Self { name: name.to_owned(), path: root.join(name) };
+        let folder = Self(Folder::new(name, root.join(name)));
         if matches!(folder.life(), Life::Running(_) | Life::Owned) {
             bail!(
                 "a machine called {name} is running; choose another --name, or end it with: bulkhead vm stop {name}"
@@ -59,8 +55,8 @@ impl MachineFolder {
         folder.remove();
         fs::DirBuilder::new()
             .mode(0o700)
-            .create(&folder.path)
-            .with_context(|| format!("failed to make the folder {}", folder.path.display()))?;
+            .create(folder.path())
+            .with_context(|| format!("failed to make the folder {}", folder.path().display()))?;
         let owner = ProcessId::own().context("failed to look at this process in /proc")?;
         folder.write(&Record { owner, monitor: None, detached })?;
         Ok(folder)
@@ -79,7 +75,7 @@ impl MachineFolder {
     /// The folder of a machine that runs, or that has ended and was not removed.
     pub(crate) fn find(root: &Path, name: &str) -> anyhow::Result<Self> {
         check_name(name)?;
-        let folder = Self { name: name.to_owned(), path: root.join(name) };
+        let folder = Self(Folder::new(name, root.join(name)));
         if folder.life() == Life::Stale {
             bail!("no machine called {name} is running; see: bulkhead vm ls");
         }
@@ -101,98 +97,31 @@ impl MachineFolder {
             if check_name(&name).is_err() {
                 continue;
             }
-            let folder = Self { name, path: entry.path() };
+            let folder = Self(Folder::new(name, entry.path()));
             if folder.life() == Life::Stale {
                 folder.remove();
             } else {
                 folders.push(folder);
             }
         }
-        folders.sort_by(|a, b| a.name.cmp(&b.name));
+        folders.sort_by(|a, b| a.name().cmp(b.name()));
         Ok(folders)
-    }
-
-    /// The machine's name.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The monitor's REST socket.
-    pub(crate) fn api_socket(&self) -> PathBuf {
-        self.path.join("api.sock")
-    }
-
-    /// The vsock device's socket.
-    pub(crate) fn vsock_socket(&self) -> PathBuf {
-        self.path.join("vsock.sock")
-    }
-
-    /// The document of the machine.
-    pub(crate) fn spec_file(&self) -> PathBuf {
-        self.path.join("spec.json")
-    }
-
-    /// What the monitor logs.
-    pub(crate) fn log_file(&self) -> PathBuf {
-        self.path.join("monitor.log")
-    }
-
-    /// What the monitor records of what happens.
-    pub(crate) fn events_file(&self) -> PathBuf {
-        self.path.join("events.jsonl")
-    }
-
-    fn record_file(&self) -> PathBuf {
-        self.path.join("record.json")
-    }
-
-    fn record(&self) -> anyhow::Result<Record> {
-        let path = self.record_file();
-        let text = fs::read_to_string(&path)
-            .with_context(|| format!("failed to read {}", path.display()))?;
-        serde_json::from_str(&text)
-            .with_context(|| format!("{} is not a machine's record", path.display()))
-    }
-
-    /// Replaces the record at once: others read it at any time.
-    fn write(&self, record: &Record) -> anyhow::Result<()> {
-        let (path, new) = (self.record_file(), self.path.join("record.new"));
-        fs::write(&new, serde_json::to_string(record)?)
-            .and_then(|()| fs::rename(&new, &path))
-            .with_context(|| format!("failed to write {}", path.display()))
-    }
-
-    /// Writes down which process runs the machine.
-    pub(crate) fn set_monitor(&self, monitor: ProcessId) -> anyhow::Result<()> {
-        self.write(&Record { monitor: Some(monitor), ..self.record()? })
     }
 
     /// Which process runs the machine.
     pub(crate) fn monitor(&self) -> anyhow::Result<ProcessId> {
         let monitor = self.record()?.monitor;
-        monitor.with_context(|| format!("{} is starting; try again", self.name))
-    }
-
-    /// Whether the machine runs. A folder without a record is stale: each gets one before others
-    /// see it.
-    pub(crate) fn life(&self) -> Life {
-        self.record().map_or(Life::Stale, |record| record.life())
+        monitor.with_context(|| format!("{} is starting; try again", self.name()))
     }
 
     /// Removes the folder of a machine that has ended.
     pub(crate) fn discard(&self) -> anyhow::Result<()> {
-        let _lock = self.path.parent().map(lock).transpose()?;
+        let _lock = self.path().parent().map(lock).transpose()?;
         if matches!(self.life(), Life::Running(_) | Life::Owned) {
-            bail!("{0} is running; end it before with: bulkhead vm stop {0}", self.name);
+            bail!("{0} is running; end it before with: bulkhead vm stop {0}", self.name());
         }
-        fs::remove_dir_all(&self.path)
-            .with_context(|| format!("failed to remove {}", self.path.display()))
-    }
-
-    /// Removes the folder and what is in it.
-    pub(crate) fn remove(&self) {
-        // What is left behind is stale, and the next command tries again.
-        let _ = fs::remove_dir_all(&self.path);
+        fs::remove_dir_all(self.path())
+            .with_context(|| format!("failed to remove {}", self.path().display()))
     }
 }
 
@@ -249,9 +178,9 @@ mod tests {
         let kept = ended(root.path(), "two", true);
         let stale = ended(root.path(), "three", false);
         let names = MachineFolder::list(root.path()).unwrap();
-        assert_eq!(names.iter().map(MachineFolder::name).collect::<Vec<_>>(), ["one", "two"]);
-        assert!(kept.path.exists());
-        assert!(!stale.path.exists(), "stale folders are removed");
+        assert_eq!(names.iter().map(|folder| folder.name()).collect::<Vec<_>>(), ["one", "two"]);
+        assert!(kept.path().exists());
+        assert!(!stale.path().exists(), "stale folders are removed");
     }
 
     #[test]
@@ -293,7 +222,7 @@ mod tests {
         assert_eq!(error, "one is running; end it before with: bulkhead vm stop one");
         let kept = ended(root.path(), "two", true);
         kept.discard().unwrap();
-        assert!(!kept.path.exists());
+        assert!(!kept.path().exists());
     }
 
     #[test]

@@ -6,9 +6,9 @@ use api::vm::Event;
 use serde_json::Value;
 
 use crate::host::machines::{self, MachineFolder};
-use crate::host::record::Life;
-use crate::host::{clock, control, end_record};
+use crate::host::{clock, control};
 use crate::output;
+use launch::Life;
 
 pub(crate) const HELP: &str = "\
 Prints what has happened to the machine so far, then what happens, until the machine ends. Of one
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let folder = MachineFolder::find(&machines::root(), &args.name)?;
     if folder.life() == Life::Ended {
         // Nothing happens to it any more.
-        let events = if args.new { Vec::new() } else { end_record::events(&folder) };
+        let events = if args.new { Vec::new() } else { launch::events(&folder) };
         return events.iter().try_for_each(|event| args.print(event)).map(|()| ExitCode::SUCCESS);
     }
     let since = if args.new { None } else { Some(0) };

@@ -11,12 +11,12 @@ use serde::Serialize;
 use serde_json::Value;
 use vm_spec::{Component, VmSpec};
 
-use crate::host::end_record::EndRecord;
 use crate::host::machines::{self, MachineFolder};
-use crate::host::record::Life;
 use crate::host::state::State;
 use crate::host::{clock, control};
 use crate::output::{self, Format};
+use launch::EndRecord;
+use launch::Life;
 use summary::Summary;
 
 pub(crate) const HELP: &str = "\
@@ -110,7 +110,7 @@ fn print(machine: &Inspection) -> anyhow::Result<()> {
     field("Name", machine.name.clone())?;
     field("State", machine.state.name().to_owned())?;
     if let Some(end) = &machine.end {
-        field("End", end.brief())?;
+        field("End", super::ls::brief(end))?;
         field("Message", end.message.clone())?;
     }
     if let Some(running) = &machine.running {

@@ -7,7 +7,7 @@ use anyhow::bail;
 
 use crate::host::control::{self, Names};
 use crate::host::machines::MachineFolder;
-use crate::host::process::Process;
+use launch::Process;
 
 pub(crate) const HELP: &str = "\
 The guest is not asked: what it has not written to its disks is lost. To have it power off:

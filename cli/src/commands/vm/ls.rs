@@ -4,13 +4,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::Serialize;
+use vm_spec::MachineEnd;
 
-use crate::host::end_record::EndRecord;
 use crate::host::machines::{self, MachineFolder};
-use crate::host::record::{Life, ProcessId};
 use crate::host::state::State;
 use crate::host::{clock, control};
 use crate::output::{self, Format};
+use launch::EndRecord;
+use launch::{Life, ProcessId};
 
 pub(crate) const HELP: &str = "\
 Machines are those of this user, started by: bulkhead vm run. The state of a machine whose monitor
@@ -87,9 +88,17 @@ impl Row {
 
     fn columns_with_end(&self) -> [String; 7] {
         let [name, state, pid, cpus, memory, uptime] = self.columns();
-        let end = self.end.as_ref().map_or_else(|| "-".to_owned(), EndRecord::brief);
+        let end = self.end.as_ref().map_or_else(|| "-".to_owned(), brief);
         [name, state, pid, cpus, memory, uptime, end]
     }
+}
+
+/// `power-off (0), 5m 3s ago`
+pub(super) fn brief(end: &EndRecord) -> String {
+    let name = end.end.map_or("monitor killed", MachineEnd::name);
+    let status = end.status.map(|status| format!(" ({status})")).unwrap_or_default();
+    let ago = |time| format!(", {} ago", clock::rough(clock::since(time)));
+    format!("{name}{status}{}", end.time_ms.map(ago).unwrap_or_default())
 }
 
 fn ask(folder: &MachineFolder) -> State {

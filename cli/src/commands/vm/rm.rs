@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use super::kill;
 use crate::host::control::Names;
 use crate::host::machines::{self, MachineFolder};
-use crate::host::process::Process;
-use crate::host::record::Life;
 use crate::output;
+use launch::Life;
+use launch::Process;
 
 pub(crate) const HELP: &str = "\
 What is removed: the folder with the machine's document, log and events. Disks stay.

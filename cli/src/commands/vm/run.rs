@@ -17,10 +17,10 @@ use vm_spec::VmSpec;
 
 use crate::host::exec::ExecOptions;
 use crate::host::machines::{self, MachineFolder};
-use crate::host::monitor::{Console, Ended, Launch};
-use crate::host::process::Process;
 use crate::host::signals::{self, Signal};
 use crate::output;
+use launch::Process;
+use launch::{Console, Ended, Launch};
 
 pub(crate) const HELP: &str = "\
 Examples:

@@ -9,8 +9,8 @@ use api::vm::wire::InstanceState;
 use super::kill;
 use crate::host::control::{self, Names};
 use crate::host::machines::MachineFolder;
-use crate::host::process::Process;
 use crate::output;
+use launch::Process;
 
 pub(crate) const HELP: &str = "\
 Presses the machine's power button and waits until it is off. A paused machine goes on first.

@@ -18,12 +18,12 @@ use super::verdict::{self, Facts};
 use crate::commands::doctor::kvm;
 use crate::host::exec::{ExecOptions, Running, agent_socket};
 use crate::host::machines::MachineFolder;
-use crate::host::monitor::{Console, Ended, Launch};
-use crate::host::process::Process;
 use crate::host::pump;
 use crate::host::signals::{self, Signal};
 use crate::host::terminal::{self, Escape, RawMode};
 use crate::output;
+use launch::Process;
+use launch::{Console, Ended, Launch};
 
 /// A user who waits for longer than this wants to know for what.
 const SLOW_BOOT: Duration = Duration::from_secs(15);

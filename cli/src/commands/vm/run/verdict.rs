@@ -6,9 +6,9 @@ use std::path::Path;
 use vm_spec::MachineEnd;
 
 use crate::host::exec;
-use crate::host::monitor::Ended;
 use crate::host::signals;
 use crate::output;
+use launch::Ended;
 
 /// How much of a console that nobody saw is shown when a command could not be run.
 const TAIL_LINES: usize = 40;

@@ -6,39 +6,31 @@ use api::vm::Event;
 use serde::Serialize;
 use vm_spec::MachineEnd;
 
-use super::clock;
-use super::machines::MachineFolder;
-use super::monitor;
+use crate::{Folder, reason};
 
 /// The end of a machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct EndRecord {
+pub struct EndRecord {
     /// When, in milliseconds since 1970; `None` if the monitor could not say.
-    pub(crate) time_ms: Option<u64>,
+    pub time_ms: Option<u64>,
     /// `None` if it was not the machine that ended but its monitor: killed, or by a fault.
-    pub(crate) end: Option<MachineEnd>,
+    pub end: Option<MachineEnd>,
     /// The monitor's exit status, unless it was killed.
-    pub(crate) status: Option<u8>,
-    pub(crate) message: String,
+    pub status: Option<u8>,
+    /// The monitor's last word, for people.
+    pub message: String,
 }
 
 impl EndRecord {
     /// The end that the monitor recorded, or else what its log gives away.
-    pub(crate) fn of(folder: &MachineFolder) -> Self {
+    #[must_use]
+    pub fn of(folder: &Folder) -> Self {
         events(folder).into_iter().rev().find_map(Self::from_event).unwrap_or_else(|| {
             let log = fs::read_to_string(folder.log_file()).unwrap_or_default();
-            let last = monitor::reason(&log).map(|reason| format!("; it said last: {reason}"));
+            let last = reason(&log).map(|reason| format!("; it said last: {reason}"));
             let message = format!("The monitor was killed or failed{}", last.unwrap_or_default());
             Self { time_ms: None, end: None, status: None, message }
         })
-    }
-
-    /// For a table: `power-off (0), 5m 3s ago`.
-    pub(crate) fn brief(&self) -> String {
-        let name = self.end.map_or("monitor killed", MachineEnd::name);
-        let status = self.status.map(|status| format!(" ({status})")).unwrap_or_default();
-        let ago = |time| format!(", {} ago", clock::rough(clock::since(time)));
-        format!("{name}{status}{}", self.time_ms.map(ago).unwrap_or_default())
     }
 
     fn from_event(event: Event) -> Option<Self> {
@@ -53,7 +45,8 @@ impl EndRecord {
 }
 
 /// What the monitor has recorded of what happened.
-pub(crate) fn events(folder: &MachineFolder) -> Vec<Event> {
+#[must_use]
+pub fn events(folder: &Folder) -> Vec<Event> {
     let text = fs::read_to_string(folder.events_file()).unwrap_or_default();
     // A monitor that was killed may have left part of a line.
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
@@ -63,9 +56,9 @@ pub(crate) fn events(folder: &MachineFolder) -> Vec<Event> {
 mod tests {
     use super::*;
 
-    fn folder(events: &str, log: &str) -> (tempfile::TempDir, MachineFolder) {
+    fn folder(events: &str, log: &str) -> (tempfile::TempDir, Folder) {
         let root = tempfile::tempdir().unwrap();
-        let folder = MachineFolder::create(root.path(), "one", true).unwrap();
+        let folder = Folder::new("one", root.path());
         fs::write(folder.events_file(), events).unwrap();
         fs::write(folder.log_file(), log).unwrap();
         (root, folder)

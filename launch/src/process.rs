@@ -1,20 +1,21 @@
 //! The process of a monitor that somebody else started.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::record::ProcessId;
+use crate::ProcessId;
 
 /// A process, and no other that may get its number later.
-pub(crate) struct Process(OwnedFd);
+#[derive(Debug)]
+pub struct Process(OwnedFd);
 
 impl Process {
     /// That process; `None` if it has ended.
-    pub(crate) fn of(id: ProcessId) -> io::Result<Option<Self>> {
+    pub fn of(id: ProcessId) -> io::Result<Option<Self>> {
         let process = match Self::open(id.pid) {
             Err(e) if e.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => {
                 return Ok(None);
@@ -26,14 +27,14 @@ impl Process {
     }
 
     /// The process that has this number now.
-    pub(crate) fn open(pid: u32) -> io::Result<Self> {
+    pub fn open(pid: u32) -> io::Result<Self> {
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or(io::ErrorKind::InvalidInput)?;
         Ok(Self(pidfd_open(pid, PidfdFlags::empty())?))
     }
 
     /// Waits at most `limit` for its end; tells whether it has ended.
-    pub(crate) fn wait(&self, limit: Duration) -> io::Result<bool> {
+    pub fn wait(&self, limit: Duration) -> io::Result<bool> {
         let deadline = Instant::now().checked_add(limit);
         loop {
             let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
@@ -46,18 +47,25 @@ impl Process {
     }
 
     /// Asks it to end, as `kill` does.
-    pub(crate) fn terminate(&self) {
+    pub fn terminate(&self) {
         self.signal(Signal::TERM);
     }
 
     /// Ends it.
-    pub(crate) fn kill(&self) {
+    pub fn kill(&self) {
         self.signal(Signal::KILL);
     }
 
     fn signal(&self, signal: Signal) {
         // One that has ended needs none, and whoever waits for it learns of that.
         let _ = pidfd_send_signal(&self.0, signal);
+    }
+}
+
+impl AsFd for Process {
+    /// The pidfd: readable once the process has ended.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

@@ -1,0 +1,38 @@
+//! Starting monitors and finding them again: what the `bulkhead` program and the engine share.
+//!
+//! A machine has a [`Folder`] with its sockets, its document and logs, and a [`Record`] of the
+//! processes it belongs to. [`Launch`] starts a `bulkhead-vmm` on it, [`Process`] is that monitor
+//! for whoever did not start it, and [`EndRecord`] tells how a machine ended that is gone.
+#![forbid(unsafe_code)]
+
+mod end_record;
+mod ended;
+mod folder;
+mod process;
+mod process_id;
+mod record;
+mod start;
+
+use std::path::PathBuf;
+
+pub use end_record::{EndRecord, events};
+pub use ended::{Ended, reason};
+pub use folder::{Folder, FolderError};
+pub use process::Process;
+pub use process_id::ProcessId;
+pub use record::{Life, Record};
+pub use start::{Console, Launch, LaunchError, program};
+
+/// The folder for this user's sockets and machines, which a restart of the host empties.
+#[must_use]
+pub fn runtime_folder() -> PathBuf {
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|d| !d.is_empty());
+    match runtime {
+        Some(folder) => PathBuf::from(folder).join("bulkhead"),
+        None if rustix::process::geteuid().is_root() => PathBuf::from("/run/bulkhead"),
+        None => {
+            let uid = rustix::process::geteuid().as_raw();
+            std::env::temp_dir().join(format!("bulkhead-{uid}"))
+        }
+    }
+}
