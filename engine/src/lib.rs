@@ -4,6 +4,7 @@
 pub mod agent;
 pub mod container;
 pub mod engine;
+pub mod events;
 pub mod http;
 pub mod paths;
 pub mod store;

@@ -13,6 +13,7 @@
 
 pub mod body;
 pub mod error;
+mod events;
 pub mod filters;
 pub mod hijack;
 pub mod lines;
@@ -48,6 +49,7 @@ pub type Shared = Arc<Engine>;
 pub fn router(engine: Shared) -> Router {
     let routes = Router::new()
         .merge(system::routes())
+        .merge(events::routes())
         .merge(refused::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)

@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::engine::Engine;
+use crate::events::Bus;
 use crate::system;
 
 /// An engine that is served on a socket of its own for as long as this lives.
@@ -23,9 +24,18 @@ struct Served {
 
 impl Served {
     fn start() -> Self {
+        Self::start_with().0
+    }
+
+    /// Also gives the engine that is served.
+    fn start_with() -> (Self, Arc<Engine>) {
         let folder = tempfile::tempdir().unwrap();
-        let engine = Engine { system: system::Service::new("test", folder.path(), true) };
-        Self::with(folder, super::router(Arc::new(engine)))
+        let engine = Engine {
+            events: Bus::new(),
+            system: system::Service::new("test", folder.path(), true),
+        };
+        let engine = Arc::new(engine);
+        (Self::with(folder, super::router(Arc::clone(&engine))), engine)
     }
 
     fn with(folder: TempDir, router: axum::Router) -> Self {
