@@ -7,5 +7,6 @@ pub mod engine;
 pub mod events;
 pub mod http;
 pub mod paths;
+pub mod sandbox;
 pub mod store;
 pub mod system;

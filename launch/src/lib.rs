@@ -23,6 +23,11 @@ pub use process_id::ProcessId;
 pub use record::{Life, Record};
 pub use start::{Console, Launch, LaunchError, program};
 
+/// Kernel arguments by which Linux does not look for hardware that no such machine has, and ends
+/// the machine when it panics.
+pub const QUIET_PROBING: &str =
+    "reboot=k panic=1 i8042.noaux i8042.nomux i8042.dumbkbd swiotlb=noforce cryptomgr.notests";
+
 /// The folder for this user's sockets and machines, which a restart of the host empties.
 #[must_use]
 pub fn runtime_folder() -> PathBuf {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::{Context, bail};
+use launch::QUIET_PROBING;
 use vm_spec::{
     BootSpec, Component, ComponentId, EntropySpec, MemoryBacking, SerialSpec, StreamSpec,
     Transport, VmSpec, VsockSpec, VsockUnixSpec,
@@ -11,10 +12,6 @@ use vm_spec::{
 
 use super::super::components;
 use crate::host::machines::MachineFolder;
-
-/// Linux does not look for hardware that no such machine has.
-const QUIET_PROBING: &str =
-    "reboot=k panic=1 i8042.noaux i8042.nomux i8042.dumbkbd swiotlb=noforce cryptomgr.notests";
 
 /// The machine, option by option or as a document.
 #[derive(clap::Args)]

@@ -1,0 +1,118 @@
+//! A machine with its agent, for containers to run in.
+//!
+//! ```text
+//!  Sandboxes::start ──► folder and record ─► monitor ─► agent's call ──► Sandbox
+//!  Sandboxes::adopt ──► record, checked against reuse ─► agent ────────► Sandbox
+//! ```
+//!
+//! A machine outlives the engine that started it. All that is needed to find it again is in its
+//! folder, and each step is written down there before it is done: the folder has a record before
+//! there is a monitor, and the monitor gets its document only once it is on record itself. An
+//! engine that was killed at any moment leaves either a machine that the next one finds, or
+//! nothing.
+
+mod console;
+mod disk;
+mod document;
+mod guest;
+mod life;
+mod monitor;
+mod reconcile;
+mod spec;
+mod start;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use agent_protocol::client::GreetError;
+use launch::{FolderError, LaunchError};
+
+pub use disk::{DiskError, Disks};
+pub use document::DocumentError;
+pub use guest::{Guest, GuestError, GuestOverrides};
+pub use launch::EndRecord;
+pub use life::{ControlError, Sandbox};
+pub use spec::{Card, Disk, DiskContent, SandboxSpec, Share};
+pub use start::Adopted;
+
+use crate::paths::Paths;
+
+/// How long a guest may take until its agent calls, unless set otherwise.
+const BOOT_LIMIT: Duration = Duration::from_secs(60);
+
+/// Starts machines and finds them again. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Sandboxes {
+    paths: Paths,
+    guest: Guest,
+    boot_limit: Duration,
+}
+
+/// A machine could not be started or found again.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// There is one of this id already.
+    #[error("the machine {0} is running already")]
+    Running(String),
+    /// Its folder cannot be made.
+    #[error("Failed to make the machine's folder {}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The socket for its agent's call cannot be made.
+    #[error("Failed to listen for the machine's agent on {}", path.display())]
+    Listen {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Its record cannot be read or written.
+    #[error("Failed to keep the machine's record")]
+    Record(#[source] FolderError),
+    /// No machine can be made of what is asked for.
+    #[error("Failed to describe the machine")]
+    Document(#[source] DocumentError),
+    /// The monitor does not run.
+    #[error("Failed to start the machine")]
+    Launch(#[source] LaunchError),
+    /// The monitor's process cannot be watched.
+    #[error("Failed to watch the machine's monitor")]
+    Watch(#[source] std::io::Error),
+    /// The agent called and could not be understood.
+    #[error("Failed to greet the agent in the machine")]
+    Greet(#[source] GreetError),
+    /// The machine ended before its agent called.
+    #[error("the machine ended before it was ready: {message}{console}")]
+    Ended {
+        /// How.
+        message: String,
+        /// The console's last lines, each on one of its own, or empty.
+        console: String,
+    },
+    /// The agent did not call in time.
+    #[error("the agent in the machine did not call within {limit:?}{console}")]
+    Late {
+        /// How long it was waited for.
+        limit: Duration,
+        /// The console's last lines, each on one of its own, or empty.
+        console: String,
+    },
+}
+
+impl Sandboxes {
+    /// Machines in these folders, that boot this guest.
+    #[must_use]
+    pub fn new(paths: Paths, guest: Guest) -> Self {
+        Self { paths, guest, boot_limit: BOOT_LIMIT }
+    }
+
+    /// Sets how long a guest may take until its agent calls; a minute unless set.
+    #[must_use]
+    pub fn with_boot_limit(self, boot_limit: Duration) -> Self {
+        Self { boot_limit, ..self }
+    }
+}

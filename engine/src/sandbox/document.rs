@@ -1,0 +1,142 @@
+//! The document that a monitor makes a sandbox of.
+
+use std::str::FromStr;
+
+use launch::Folder;
+use vm_spec::{
+    BalloonSpec, CacheMode, Component, ComponentId, DiskCompositeSpec, DiskFileSpec, DiskSpec,
+    EntropySpec, FsSpec, HostFolderSpec, IdError, NetSpec, SerialSpec, SpecError, StreamSpec,
+    TokenBucket, VmSpec, VsockSpec, VsockUnixSpec,
+};
+
+use super::console;
+use super::guest::Guest;
+use super::spec::{Card, Disk, DiskContent, SandboxSpec, Share};
+
+/// The guest's context id; each machine has a vsock of its own.
+const GUEST_CID: u32 = 3;
+
+/// What the console may say at once, and again within [`CONSOLE_REFILL_MS`], in bytes.
+const CONSOLE_BYTES: u64 = 256 << 10;
+
+/// A day.
+const CONSOLE_REFILL_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// No machine can be made of a sandbox's specification.
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentError {
+    /// A component has no name.
+    #[error("Failed to name a component")]
+    Id(#[from] IdError),
+    /// A port of the switch cannot be described.
+    #[error("Failed to describe port {port} of the switch")]
+    Port {
+        /// The port.
+        port: String,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// Components do not fit together, or there are too many.
+    #[error("Failed to put the machine together")]
+    Spec(#[from] SpecError),
+}
+
+/// The machine of a sandbox in this folder.
+pub(super) fn compose(
+    spec: &SandboxSpec,
+    guest: &Guest,
+    folder: &Folder,
+) -> Result<VmSpec, DocumentError> {
+    let mut document = VmSpec::new(guest.boot());
+    document.cpu.count = spec.cpus;
+    document.memory.size = spec.memory;
+    let mut add = |id: &str, component| {
+        document.components.insert(ComponentId::from_str(id)?, component);
+        Ok::<_, DocumentError>(())
+    };
+    for (number, disk) in spec.disks.iter().enumerate() {
+        let (id, backend) = (format!("disk{number}"), format!("disk{number}-data"));
+        add(&id, self::disk(disk, ComponentId::from_str(&backend)?))?;
+        add(&backend, data(disk))?;
+    }
+    for (number, share) in spec.shares.iter().enumerate() {
+        let (id, backend) = (format!("share{number}"), format!("share{number}-folder"));
+        let device = FsSpec::new(ComponentId::from_str(&backend)?, share.tag.as_str());
+        add(&id, Component::Fs(device))?;
+        add(&backend, folder_of(share))?;
+    }
+    for (number, card) in spec.cards.iter().enumerate() {
+        let (id, backend) = (format!("card{number}"), format!("card{number}-port"));
+        let device =
+            NetSpec { mac: Some(card.mac), ..NetSpec::new(ComponentId::from_str(&backend)?) };
+        add(&id, Component::Net(device))?;
+        add(&backend, port(card)?)?;
+    }
+    let backend = ComponentId::from_str("agent")?;
+    add("vsock", Component::Vsock(VsockSpec { backend, slot: None, cid: GUEST_CID }))?;
+    add("agent", Component::VsockUnix(VsockUnixSpec { path: folder.vsock_socket() }))?;
+    add("com1", console_device(ComponentId::from_str("console")?))?;
+    add("console", Component::Stream(StreamSpec::File { path: console::file(folder) }))?;
+    add("rng", Component::Entropy(EntropySpec::default()))?;
+    let balloon = BalloonSpec {
+        deflate_on_oom: true,
+        // What the guest frees goes back to the host by itself.
+        free_page_reporting: true,
+        ..BalloonSpec::default()
+    };
+    add("balloon", Component::Balloon(balloon))?;
+    // Found here, an error is not a line of the monitor's log.
+    vm_spec::Machine::try_from(document.clone())?;
+    Ok(document)
+}
+
+fn disk(disk: &Disk, backend: ComponentId) -> Component {
+    let writable = matches!(disk.content, DiskContent::Writable(_));
+    Component::Disk(DiskSpec {
+        read_only: !writable,
+        serial: Some(disk.serial.clone()),
+        cache: if writable { CacheMode::Writeback } else { CacheMode::Unsafe },
+        // What the guest deletes is a hole in the host's file.
+        discard: writable,
+        ..DiskSpec::new(backend)
+    })
+}
+
+fn data(disk: &Disk) -> Component {
+    match &disk.content {
+        DiskContent::Layers(parts) => {
+            Component::DiskComposite(DiskCompositeSpec { parts: parts.clone() })
+        }
+        DiskContent::Writable(path) => Component::DiskFile(DiskFileSpec {
+            path: path.clone(),
+            format: vm_spec::DiskFormat::Raw,
+            engine: vm_spec::DiskEngine::Sync,
+        }),
+    }
+}
+
+fn folder_of(share: &Share) -> Component {
+    Component::HostFolder(HostFolderSpec {
+        path: share.path.clone(),
+        read_only: share.read_only,
+        cache: vm_spec::FsCache::Auto,
+    })
+}
+
+fn port(card: &Card) -> Result<Component, DocumentError> {
+    let document = serde_json::json!({
+        "type": "switch-port", "socket": card.socket, "port": card.port,
+    });
+    serde_json::from_value(document)
+        .map_err(|source| DocumentError::Port { port: card.port.clone(), source })
+}
+
+/// A kernel that repeats itself must not fill the host's disk.
+fn console_device(backend: ComponentId) -> Component {
+    let rate_limiter = Some(TokenBucket {
+        size: CONSOLE_BYTES,
+        refill_time_ms: CONSOLE_REFILL_MS,
+        one_time_burst: None,
+    });
+    Component::Serial(SerialSpec { backend, rate_limiter })
+}

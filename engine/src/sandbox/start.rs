@@ -1,0 +1,198 @@
+//! Starting a machine, and finding one again that an earlier engine started.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use agent_protocol::READY_PORT;
+use agent_protocol::client::{ConnectError, GreetError};
+use api::vm::client::Client;
+use api::vm::wire::InstanceState;
+use launch::{Console, EndRecord, Folder, Launch, LaunchError, Life, Process, ProcessId, Record};
+use tokio::net::UnixListener;
+
+use super::monitor::Monitor;
+use super::{Sandbox, SandboxError, SandboxSpec, Sandboxes, console, document};
+use crate::agent::Agent;
+
+/// What has become of a machine that an earlier engine started.
+#[derive(Debug)]
+pub enum Adopted {
+    /// It runs.
+    Running(Sandbox),
+    /// It has ended; its folder is still there.
+    Ended(Arc<EndRecord>),
+    /// It was never started, or nothing is left of it.
+    Gone,
+}
+
+impl Sandboxes {
+    /// Starts a machine and waits for its agent. A future that is dropped, or fails, leaves
+    /// neither the machine nor its folder.
+    pub async fn start(&self, spec: &SandboxSpec) -> Result<Sandbox, SandboxError> {
+        let folder = self.folder(&spec.id);
+        let document =
+            document::compose(spec, &self.guest, &folder).map_err(SandboxError::Document)?;
+        prepare(&folder)?;
+        let mut attempt = Attempt { folder: &folder, monitor: None, succeeded: false };
+        let call = Call::listen(&folder)?;
+        let document = serde_json::to_vec_pretty(&document)
+            .map_err(|e| SandboxError::Launch(LaunchError::Document(e.into())))?;
+        fs::write(folder.spec_file(), &document)
+            .map_err(|source| SandboxError::Folder { path: folder.spec_file(), source })?;
+        // No await from here until the monitor is watched: it would be nobody's if this future
+        // were dropped there.
+        let console = Console::Recorded(document);
+        let launch =
+            Launch { folder: &folder, console, ends_with_us: false, arguments: Vec::new() };
+        let child = launch.spawn().map_err(SandboxError::Launch)?;
+        let process = Process::open(child.id()).map_err(SandboxError::Watch)?;
+        let monitor = Monitor::watch(process, Some(child), folder.clone());
+        let monitor = attempt.monitor.insert(monitor.map_err(SandboxError::Watch)?).clone();
+        let agent = self.await_agent(&folder, &monitor, call.answered(&folder)).await?;
+        attempt.succeeded = true;
+        drop(attempt);
+        Ok(Sandbox::new(folder, monitor, agent))
+    }
+
+    /// Finds a machine again. One that was paused goes on, as its agent could not answer else.
+    pub async fn adopt(&self, id: &str) -> Result<Adopted, SandboxError> {
+        let folder = self.folder(id);
+        let monitor = match folder.life() {
+            Life::Running(monitor) => monitor,
+            Life::Owned => return Err(SandboxError::Running(id.to_owned())),
+            Life::Ended => return Ok(Adopted::Ended(Arc::new(EndRecord::of(&folder)))),
+            Life::Stale => {
+                folder.remove();
+                return Ok(Adopted::Gone);
+            }
+        };
+        let Some(process) = Process::of(monitor).map_err(SandboxError::Watch)? else {
+            return Ok(Adopted::Ended(Arc::new(EndRecord::of(&folder))));
+        };
+        let monitor = Monitor::watch(process, None, folder.clone()).map_err(SandboxError::Watch)?;
+        resume_if_paused(&folder).await;
+        let call = Call::listen(&folder)?;
+        let agent = async {
+            // It serves already, unless the earlier engine went while it booted.
+            match Agent::connect(&folder.vsock_socket(), self.boot_limit).await {
+                Err(GreetError::Connect(
+                    ConnectError::Refused { .. } | ConnectError::Socket { .. },
+                )) => call.answered(&folder).await,
+                connected => connected,
+            }
+        };
+        let agent = self.await_agent(&folder, &monitor, agent).await?;
+        Ok(Adopted::Running(Sandbox::new(folder, monitor, agent)))
+    }
+
+    /// The folder of the machine of this id.
+    pub(super) fn folder(&self, id: &str) -> Folder {
+        Folder::new(id, self.paths.machine(id))
+    }
+
+    /// Waits for the agent, and no longer than the machine lives.
+    async fn await_agent(
+        &self,
+        folder: &Folder,
+        monitor: &Monitor,
+        agent: impl Future<Output = Result<Agent, GreetError>>,
+    ) -> Result<Agent, SandboxError> {
+        let limit = self.boot_limit;
+        tokio::select! {
+            agent = agent => agent.map_err(SandboxError::Greet),
+            end = monitor.ended() => Err(SandboxError::Ended {
+                message: end.message.clone(),
+                console: console::last_lines(folder),
+            }),
+            () = tokio::time::sleep(limit) => {
+                Err(SandboxError::Late { limit, console: console::last_lines(folder) })
+            }
+        }
+    }
+}
+
+/// Makes the folder of a new machine, with its record. What an ended one left is removed.
+fn prepare(folder: &Folder) -> Result<(), SandboxError> {
+    if matches!(folder.life(), Life::Running(_) | Life::Owned) {
+        return Err(SandboxError::Running(folder.name().to_owned()));
+    }
+    folder.remove();
+    let path = folder.path();
+    let failed = |source| SandboxError::Folder { path: path.to_owned(), source };
+    DirBuilder::new().mode(0o700).create(path).map_err(failed)?;
+    let owner = ProcessId::own().map_err(SandboxError::Watch)?;
+    let record = Record { owner, monitor: None, detached: true };
+    folder.write(&record).map_err(SandboxError::Record).inspect_err(|_| folder.remove())
+}
+
+/// A machine that nobody has yet: unless the start succeeds, it ends and its folder goes.
+struct Attempt<'a> {
+    folder: &'a Folder,
+    monitor: Option<Monitor>,
+    succeeded: bool,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if self.succeeded {
+            return;
+        }
+        if let Some(monitor) = &self.monitor {
+            monitor.kill();
+        }
+        self.folder.remove();
+    }
+}
+
+/// The socket at which the agent calls, once.
+struct Call {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Call {
+    fn listen(folder: &Folder) -> Result<Self, SandboxError> {
+        let mut path = folder.vsock_socket().into_os_string();
+        path.push(format!("_{READY_PORT}"));
+        let path = PathBuf::from(path);
+        // An engine that was killed while it waited has left its own.
+        let removed = match fs::remove_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        };
+        match removed.and_then(|()| UnixListener::bind(&path)) {
+            Ok(listener) => Ok(Self { listener, path }),
+            Err(source) => Err(SandboxError::Listen { path, source }),
+        }
+    }
+
+    async fn answered(&self, folder: &Folder) -> Result<Agent, GreetError> {
+        let (call, _) = self.listener.accept().await.map_err(GreetError::Io)?;
+        let limit = std::time::Duration::from_secs(10);
+        Agent::answer(call, &folder.vsock_socket(), limit).await
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        // The folder may be gone already.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+async fn resume_if_paused(folder: &Folder) {
+    let client = Client::new(folder.api_socket()).with_timeout(std::time::Duration::from_secs(3));
+    let resuming = tokio::task::spawn_blocking(move || {
+        let paused = client.instance()?.state == InstanceState::Paused;
+        if paused { client.resume().map(|()| true) } else { Ok(false) }
+    });
+    match resuming.await {
+        Ok(Ok(true)) => log::info!("{} was paused and goes on", folder.name()),
+        Ok(Ok(false)) | Err(_) => {}
+        // It may be about to start or to end, which is seen elsewhere.
+        Ok(Err(error)) => log::warn!("Failed to ask the monitor of {}: {error}", folder.name()),
+    }
+}
