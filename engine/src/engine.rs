@@ -1,6 +1,6 @@
 //! The services of an engine, as the API sees them.
 
-use crate::{events, system};
+use crate::{events, system, volume};
 
 /// What there is one of in an engine. Services are cheap to clone, and know each other only as
 /// far as their own needs go.
@@ -10,4 +10,6 @@ pub struct Engine {
     pub events: events::Bus,
     /// What the engine says of itself and its host.
     pub system: system::Service,
+    /// Volumes.
+    pub volumes: volume::Service,
 }

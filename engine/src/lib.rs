@@ -10,3 +10,4 @@ pub mod paths;
 pub mod sandbox;
 pub mod store;
 pub mod system;
+pub mod volume;

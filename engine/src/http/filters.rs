@@ -74,6 +74,21 @@ impl Filters {
         self.any(name, |wanted| wanted == value)
     }
 
+    /// Whether a part of `name` is one of the values of `filter`; `^` and `$` stand for its ends.
+    #[must_use]
+    pub fn name(&self, filter: &str, name: &str) -> bool {
+        self.any(filter, |wanted| {
+            let (start, wanted) = wanted.strip_prefix('^').map_or((false, wanted), |w| (true, w));
+            let (end, wanted) = wanted.strip_suffix('$').map_or((false, wanted), |w| (true, w));
+            match (start, end) {
+                (true, true) => name == wanted,
+                (true, false) => name.starts_with(wanted),
+                (false, true) => name.ends_with(wanted),
+                (false, false) => name.contains(wanted),
+            }
+        })
+    }
+
     /// A filter that is on or off.
     ///
     /// # Errors
@@ -149,6 +164,15 @@ mod tests {
         assert_eq!(flag("{}"), Ok(None));
         assert!(flag(r#"{"dangling":["true","false"]}"#).is_err());
         assert!(flag(r#"{"dangling":["maybe"]}"#).is_err());
+    }
+
+    #[test]
+    fn name_passes_by_a_part_and_by_its_ends() {
+        let passes = |json, name| Filters::parse(json).unwrap().name("name", name);
+        assert!(passes(r#"{"name":["eb"]}"#, "web_1"));
+        assert!(passes(r#"{"name":["^web_1$"]}"#, "web_1"));
+        assert!(!passes(r#"{"name":["^eb"]}"#, "web_1"));
+        assert!(!passes(r#"{"name":["web$"]}"#, "web_1"));
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 pub mod version;
+mod volumes;
 
 use std::sync::Arc;
 
@@ -50,6 +51,7 @@ pub fn router(engine: Shared) -> Router {
     let routes = Router::new()
         .merge(system::routes())
         .merge(events::routes())
+        .merge(volumes::routes())
         .merge(refused::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)

@@ -6,7 +6,7 @@ use crate::events::{Actor, Kind};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn version_shows_this_engine() {
-    let served = Served::start();
+    let served = Served::start().await;
     let format = "{{.Server.Platform.Name}} {{.Server.APIVersion}} {{.Server.Os}}";
     let version = served.docker(&["version", "--format", format]).await;
     assert_eq!(version.as_deref(), Ok("Bulkhead 1.53 linux"));
@@ -14,7 +14,7 @@ async fn version_shows_this_engine() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn info_shows_driver_and_processors() {
-    let served = Served::start();
+    let served = Served::start().await;
     let format = "{{.Driver}} {{.NCPU}} {{.DefaultRuntime}} {{.Swarm.LocalNodeState}}";
     let info = served.docker(&["info", "--format", format]).await;
     let processors = std::thread::available_parallelism().unwrap();
@@ -23,14 +23,14 @@ async fn info_shows_driver_and_processors() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn swarm_commands_hear_that_there_is_none() {
-    let served = Served::start();
+    let served = Served::start().await;
     let error = served.docker(&["service", "ls"]).await.unwrap_err();
     assert!(error.contains("not a swarm manager"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_of_the_past_come_in_order_and_end_at_the_moment_asked_for() {
-    let (served, engine) = Served::start_with();
+    let (served, engine) = Served::start_with().await;
     let actor = Actor::new("data").with("driver", "local");
     engine.events.emit(Kind::Volume, "create", actor.clone());
     engine.events.emit(Kind::Volume, "destroy", actor);
@@ -39,4 +39,35 @@ async fn events_of_the_past_come_in_order_and_end_at_the_moment_asked_for() {
     let format = ["--format", "{{.Type}} {{.Action}} {{.Actor.ID}} {{.Actor.Attributes.driver}}"];
     let events = served.docker(&[&arguments[..], &format[..]].concat()).await;
     assert_eq!(events.as_deref(), Ok("volume create data local\nvolume destroy data local"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn volumes_are_made_listed_shown_and_removed() {
+    let served = Served::start().await;
+    let create = ["volume", "create", "--label", "a=b", "data"];
+    assert_eq!(served.docker(&create).await.as_deref(), Ok("data"));
+    served.docker(&["volume", "create", "other"]).await.unwrap();
+    let list = ["volume", "ls", "--filter", "label=a=b", "--format", "{{.Driver}} {{.Name}}"];
+    assert_eq!(served.docker(&list).await.as_deref(), Ok("local data"));
+    let inspect = ["volume", "inspect", "data", "--format", "{{.Mountpoint}} {{.Labels.a}}"];
+    let folder = served.folder.path().join("volumes/data/_data");
+    assert_eq!(served.docker(&inspect).await, Ok(format!("{} b", folder.display())));
+    assert_eq!(
+        served.docker(&["volume", "rm", "data", "other"]).await.as_deref(),
+        Ok("data\nother")
+    );
+    assert!(!folder.exists());
+    let error = served.docker(&["volume", "rm", "data"]).await.unwrap_err();
+    assert!(error.contains("get data: no such volume"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn volume_prune_takes_anonymous_ones_only_unless_told() {
+    let served = Served::start().await;
+    let anonymous = served.docker(&["volume", "create"]).await.unwrap();
+    served.docker(&["volume", "create", "named"]).await.unwrap();
+    let pruned = served.docker(&["volume", "prune", "-f"]).await.unwrap();
+    assert!(pruned.contains(&anonymous) && !pruned.contains("named"), "{pruned}");
+    let pruned = served.docker(&["volume", "prune", "-fa"]).await.unwrap();
+    assert!(pruned.contains("named"), "{pruned}");
 }

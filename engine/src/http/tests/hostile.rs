@@ -5,7 +5,7 @@ use tokio::io::AsyncWriteExt;
 use super::Served;
 
 async fn status(request: &str) -> String {
-    let served = Served::start();
+    let served = Served::start().await;
     let answer = served.raw(request).await;
     // Others are served whatever this client did.
     assert_eq!(served.call("GET", "/_ping", "").await.0, 200);
@@ -27,7 +27,7 @@ async fn malformed_lengths_are_bad_requests() {
 async fn head_of_a_megabyte_is_refused() {
     let filler = "a".repeat(1 << 20);
     let request = format!("GET /_ping HTTP/1.1\r\nHost: x\r\nX: {filler}\r\n\r\n");
-    let served = Served::start();
+    let served = Served::start().await;
     let mut stream = served.connect().await;
     // The server may close before it was given all.
     let _ = stream.write_all(request.as_bytes()).await;
@@ -44,7 +44,7 @@ async fn what_is_no_http_is_a_bad_request() {
 
 #[tokio::test]
 async fn slow_client_does_not_keep_others_from_being_served() {
-    let served = Served::start();
+    let served = Served::start().await;
     let mut slow = Vec::new();
     for _ in 0..100 {
         let mut stream = served.connect().await;

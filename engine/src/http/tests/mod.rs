@@ -14,7 +14,8 @@ use tokio::net::{UnixListener, UnixStream};
 
 use crate::engine::Engine;
 use crate::events::Bus;
-use crate::system;
+use crate::store::Store;
+use crate::{system, volume};
 
 /// An engine that is served on a socket of its own for as long as this lives.
 struct Served {
@@ -23,15 +24,20 @@ struct Served {
 }
 
 impl Served {
-    fn start() -> Self {
-        Self::start_with().0
+    async fn start() -> Self {
+        Self::start_with().await.0
     }
 
     /// Also gives the engine that is served.
-    fn start_with() -> (Self, Arc<Engine>) {
+    async fn start_with() -> (Self, Arc<Engine>) {
         let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("engine.redb")).unwrap();
+        let volumes = folder.path().join("volumes");
+        std::fs::create_dir(&volumes).unwrap();
+        let events = Bus::new();
         let engine = Engine {
-            events: Bus::new(),
+            events: events.clone(),
+            volumes: volume::Service::open(&store, volumes, events).await.unwrap(),
             system: system::Service::new("test", folder.path(), true),
         };
         let engine = Arc::new(engine);

@@ -11,7 +11,7 @@ use crate::http::multiplex::{Framing, Multiplexer, Output};
 
 #[tokio::test]
 async fn ping_answers_get_and_head_with_versions_in_its_headers() {
-    let served = Served::start();
+    let served = Served::start().await;
     for method in ["GET", "HEAD"] {
         let request = format!("{method} /_ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
         let answer = served.raw(&request).await;
@@ -25,7 +25,7 @@ async fn ping_answers_get_and_head_with_versions_in_its_headers() {
 
 #[tokio::test]
 async fn unknown_paths_and_methods_get_dockers_message() {
-    let served = Served::start();
+    let served = Served::start().await;
     let not_found = (404, r#"{"message":"page not found"}"#.to_owned());
     assert_eq!(served.call("GET", "/v1.41/nonsense", "").await, not_found);
     assert_eq!(served.call("DELETE", "/version", "").await, not_found);
@@ -33,7 +33,7 @@ async fn unknown_paths_and_methods_get_dockers_message() {
 
 #[tokio::test]
 async fn version_too_new_is_a_bad_request() {
-    let served = Served::start();
+    let served = Served::start().await;
     let (status, body) = served.call("GET", "/v1.99/version", "").await;
     assert_eq!(status, 400);
     assert!(body.contains("client version 1.99 is too new"), "{body}");
