@@ -10,6 +10,7 @@ pub mod bus;
 pub mod char;
 pub mod disk;
 pub mod doorbell;
+pub mod fs;
 pub mod interrupt;
 pub mod legacy;
 pub mod memory;

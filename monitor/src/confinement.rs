@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use devices::fs::NEEDED_CAPABILITIES;
 use jail::limits::Limits;
 use jail::privileges::Privileges;
 use jail::seccomp::{self, ThreadKind, report_violations};
@@ -45,7 +46,13 @@ impl Confinement {
     }
 
     fn try_confine(&self, kind: ThreadKind) -> anyhow::Result<()> {
-        self.privileges.drop_of_thread()?;
+        let mut privileges = self.privileges;
+        if kind == ThreadKind::FileServer {
+            // A monitor that is root serves files of all users. One that becomes another user
+            // loses these with that.
+            privileges.keep = NEEDED_CAPABILITIES;
+        }
+        privileges.drop_of_thread()?;
         if kind == ThreadKind::Main {
             // A process that becomes another user's is no longer bound.
             self.bind_to_parent()?;

@@ -72,8 +72,8 @@ impl Host for OpenFiles {
         self.devices.unbind_vsock(path);
     }
 
-    fn open_share(&mut self, _: &HostFolderSpec) -> io::Result<()> {
-        Err(io::Error::new(io::ErrorKind::Unsupported, "shares are not served yet"))
+    fn open_share(&mut self, folder: &HostFolderSpec) -> io::Result<()> {
+        self.devices.open_share(folder).map_err(other)
     }
 
     fn open_stream(&mut self, stream: &StreamSpec) -> io::Result<()> {

@@ -42,7 +42,8 @@ impl Monitor {
             self.files.devices.ensure_stream(&serial.stream).map_err(fault)?;
         }
         let opened = std::mem::take(&mut self.files.devices);
-        let loops = Loops::new(self.confinement.on(ThreadKind::DeviceLoop));
+        let confine = |kind| self.confinement.on(kind);
+        let loops = Loops::new(confine(ThreadKind::DeviceLoop), confine(ThreadKind::FileServer));
         let params = BoardParams { opened, loops, started: self.started, detour };
         let (board, devices) = assemble(spec, &foundation, params).map_err(fault)?;
         let mut machine = foundation.complete(board, kernel).map_err(fault)?;

@@ -21,6 +21,8 @@ pub enum DeviceType {
     Balloon = 5,
     /// Socket device.
     Vsock = 19,
+    /// File system.
+    Fs = 26,
 }
 
 impl DeviceType {
@@ -33,6 +35,7 @@ impl DeviceType {
             Self::Entropy => "entropy",
             Self::Balloon => "balloon",
             Self::Vsock => "vsock",
+            Self::Fs => "fs",
         }
     }
 }

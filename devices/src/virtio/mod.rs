@@ -15,6 +15,7 @@ pub mod event_loop;
 
 #[cfg(any(test, feature = "fake-driver"))]
 pub mod fake_driver;
+pub mod fs;
 pub mod net;
 pub mod queue;
 pub mod transport;

@@ -9,6 +9,8 @@ pub enum ThreadKind {
     Vcpu,
     /// Serves devices.
     DeviceLoop,
+    /// Serves devices that share the host's folders.
+    FileServer,
     /// Serves the API.
     Api,
     /// Waits for signals.
@@ -19,8 +21,15 @@ pub enum ThreadKind {
 
 impl ThreadKind {
     /// All kinds.
-    pub const ALL: [Self; 6] =
-        [Self::Main, Self::Vcpu, Self::DeviceLoop, Self::Api, Self::Signals, Self::Metrics];
+    pub const ALL: [Self; 7] = [
+        Self::Main,
+        Self::Vcpu,
+        Self::DeviceLoop,
+        Self::FileServer,
+        Self::Api,
+        Self::Signals,
+        Self::Metrics,
+    ];
 
     /// Its name in messages.
     pub fn name(self) -> &'static str {
@@ -28,6 +37,7 @@ impl ThreadKind {
             Self::Main => "main",
             Self::Vcpu => "vcpu",
             Self::DeviceLoop => "device loop",
+            Self::FileServer => "file server",
             Self::Api => "api",
             Self::Signals => "signals",
             Self::Metrics => "metrics",

@@ -142,6 +142,54 @@ const DEVICE_FILES: List = List {
     unknown: &[],
 };
 
+/// Serves folders of the host. All names are looked up from descriptors; a filter cannot see that,
+/// nor the paths.
+const FILE_SERVER: List = List {
+    calls: &[
+        libc::SYS_preadv,
+        libc::SYS_pwritev,
+        libc::SYS_pwritev2,
+        libc::SYS_openat,
+        libc::SYS_openat2,
+        libc::SYS_statx,
+        libc::SYS_fstatfs,
+        libc::SYS_readlinkat,
+        libc::SYS_mkdirat,
+        libc::SYS_mknodat,
+        libc::SYS_symlinkat,
+        libc::SYS_linkat,
+        libc::SYS_unlinkat,
+        libc::SYS_renameat2,
+        libc::SYS_fchmodat,
+        libc::SYS_fchownat,
+        libc::SYS_utimensat,
+        libc::SYS_ftruncate,
+        libc::SYS_fallocate,
+        libc::SYS_copy_file_range,
+        libc::SYS_getdents64,
+        libc::SYS_fsync,
+        libc::SYS_fdatasync,
+        libc::SYS_syncfs,
+        libc::SYS_getxattr,
+        libc::SYS_setxattr,
+        libc::SYS_listxattr,
+        libc::SYS_removexattr,
+        // Whom it acts for, within the capabilities that it keeps.
+        libc::SYS_setfsuid,
+        libc::SYS_setfsgid,
+        libc::SYS_capget,
+        libc::SYS_capset,
+        libc::SYS_geteuid,
+        libc::SYS_getegid,
+        // A working directory and umask of its own.
+        libc::SYS_fchdir,
+        libc::SYS_umask,
+    ],
+    checks: &[(libc::SYS_unshare, 0, OneOf(&[libc::CLONE_FS as u32]))],
+    ioctls: &[ioctls::INTERRUPTS],
+    unknown: &[],
+};
+
 /// The owner of the machine: changes it while it runs, opens what it is given for that, starts
 /// threads, and clears up.
 const MAIN: List = List {
@@ -189,12 +237,13 @@ const SIGNALS: List = List {
 };
 
 /// What a kind of threads may do. Threads inherit filters, so the main thread, which may start
-/// others, is allowed what they are.
+/// others, is allowed what they are; those that serve folders are started before it is confined.
 pub(super) fn of(kind: ThreadKind) -> Vec<&'static List> {
     match kind {
         ThreadKind::Main => vec![&COMMON, &VCPU, &API, &DEVICE_SOCKETS, &DEVICE_FILES, &MAIN],
         ThreadKind::Vcpu => vec![&COMMON, &VCPU],
         ThreadKind::DeviceLoop => vec![&COMMON, &DEVICE_SOCKETS, &DEVICE_FILES],
+        ThreadKind::FileServer => vec![&COMMON, &FILE_SERVER],
         ThreadKind::Api => vec![&COMMON, &API],
         ThreadKind::Signals => vec![&COMMON, &SIGNALS],
         ThreadKind::Metrics => vec![&COMMON],

@@ -9,6 +9,7 @@ use devices::metrics::QueueMetrics;
 use devices::virtio::balloon::Balloon;
 use devices::virtio::block::Block;
 use devices::virtio::entropy::Entropy;
+use devices::virtio::fs::Fs;
 use devices::virtio::net::Net;
 use devices::virtio::transport::{Core, MmioTransport, PciTransport};
 use devices::virtio::vsock::Vsock;
@@ -57,6 +58,8 @@ pub(super) type Shared<T> = Arc<Mutex<T>>;
 pub struct DeviceSet {
     /// Block devices.
     pub disks: BTreeMap<ComponentId, Arc<Mutex<Block>>>,
+    /// File system devices.
+    pub shares: BTreeMap<ComponentId, Arc<Mutex<Fs>>>,
     /// Network cards.
     pub nets: BTreeMap<ComponentId, Arc<Mutex<Net>>>,
     /// The vsock device.
@@ -82,6 +85,7 @@ impl DeviceSet {
     pub(super) fn new(power: Arc<AcpiPower>, keyboard: Arc<I8042>, loops: Loops) -> Self {
         Self {
             disks: BTreeMap::new(),
+            shares: BTreeMap::new(),
             nets: BTreeMap::new(),
             vsock: None,
             entropy: BTreeMap::new(),

@@ -9,18 +9,23 @@ use devices::virtio::event_loop::{EventLoop, LoopHandle};
 /// A thread's name has room for this many bytes.
 const NAME: usize = 15;
 
+/// What a thread runs first.
+pub(super) type Confine = Arc<dyn Fn() + Send + Sync>;
+
 /// Starts loops, and ends them when it is dropped. Busy devices get loops of their own, quiet ones
 /// share one.
 pub struct Loops {
-    confine: Arc<dyn Fn() + Send + Sync>,
+    confine: Confine,
+    confine_files: Confine,
     running: Vec<(LoopHandle, JoinHandle<()>)>,
     quiet: Option<LoopHandle>,
 }
 
 impl Loops {
-    /// No loops yet. `confine` runs first on each one's thread.
-    pub fn new(confine: Arc<dyn Fn() + Send + Sync>) -> Self {
-        Self { confine, running: Vec::new(), quiet: None }
+    /// No loops yet. `confine` runs first on each one's thread; `confine_files` does where a
+    /// device serves the host's folders.
+    pub fn new(confine: Confine, confine_files: Confine) -> Self {
+        Self { confine, confine_files, running: Vec::new(), quiet: None }
     }
 
     /// `count` new loops for the device `id`.
@@ -31,9 +36,17 @@ impl Loops {
         (0..count)
             .map(|number| {
                 let name = if count == 1 { format!("vio-{id}") } else { format!("{number}-{id}") };
-                self.start(&name)
+                self.start(&name, Arc::clone(&self.confine))
             })
             .collect()
+    }
+
+    /// A new loop for the device `id`, which serves the host's folders.
+    ///
+    /// # Errors
+    /// When the host has no thread or descriptor left.
+    pub(super) fn files(&mut self, id: &str) -> io::Result<LoopHandle> {
+        self.start(&format!("vio-{id}"), Arc::clone(&self.confine_files))
     }
 
     /// The loop that quiet devices share.
@@ -44,12 +57,11 @@ impl Loops {
         if let Some(handle) = &self.quiet {
             return Ok(handle.clone());
         }
-        let handle = self.start("vio-shared")?;
+        let handle = self.start("vio-shared", Arc::clone(&self.confine))?;
         Ok(self.quiet.insert(handle).clone())
     }
 
-    fn start(&mut self, name: &str) -> io::Result<LoopHandle> {
-        let confine = Arc::clone(&self.confine);
+    fn start(&mut self, name: &str, confine: Confine) -> io::Result<LoopHandle> {
         let name: String = name.chars().take(NAME).collect();
         let (handle, thread) = EventLoop::spawn(&name, move || confine())?;
         self.running.push((handle.clone(), thread));

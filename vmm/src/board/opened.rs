@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use devices::char::{Backend, BackendError};
 use devices::disk::{Disk, FileDisk, OpenDiskError, OpenOptions};
+use devices::fs::{Cache, OpenShareError, Share, ShareOptions};
 use devices::net::tap::{OpenTapError, Tap};
 use devices::vsock::{BindError, HostSockets};
-use vm_spec::StreamSpec;
+use vm_spec::{FsCache, HostFolderSpec, StreamSpec};
 
 use super::inherited::{duplicate, inherited};
 
@@ -16,6 +17,7 @@ use super::inherited::{duplicate, inherited};
 #[derive(Default)]
 pub struct Opened {
     disks: Vec<FileDisk>,
+    shares: Vec<Share>,
     taps: BTreeMap<String, Vec<Tap>>,
     vsock: BTreeMap<PathBuf, HostSockets>,
     streams: Vec<(StreamSpec, Backend)>,
@@ -50,6 +52,31 @@ impl Opened {
         let matches = |d: &FileDisk| d.path() == path && d.is_read_only() == read_only;
         let at = self.disks.iter().position(matches)?;
         Some(self.disks.remove(at))
+    }
+
+    /// Opens the folder or file of a share, or takes the descriptor that its path names (see
+    /// [`inherited`]).
+    ///
+    /// # Errors
+    /// Names the path.
+    pub fn open_share(&mut self, folder: &HostFolderSpec) -> Result<(), OpenShareError> {
+        let (path, options) = (&folder.path, share_options(folder));
+        let share = match inherited(path) {
+            None => Share::open(path, options)?,
+            Some(Ok(fd)) => Share::from_fd(fd, path, options)?,
+            Some(Err(source)) => {
+                return Err(OpenShareError::Open { path: path.to_owned(), source });
+            }
+        };
+        self.shares.push(share);
+        Ok(())
+    }
+
+    pub(super) fn take_share(&mut self, folder: &HostFolderSpec) -> Option<Share> {
+        let options = share_options(folder);
+        let matches = |s: &Share| s.path() == folder.path && s.options() == options;
+        let at = self.shares.iter().position(matches)?;
+        Some(self.shares.remove(at))
     }
 
     /// Attaches to a tap interface.
@@ -130,6 +157,15 @@ impl Opened {
         let at = self.streams.iter().position(|(opened, _)| opened == stream)?;
         Some(self.streams.remove(at).1)
     }
+}
+
+fn share_options(folder: &HostFolderSpec) -> ShareOptions {
+    let cache = match folder.cache {
+        FsCache::None => Cache::None,
+        FsCache::Auto => Cache::Auto,
+        FsCache::Always => Cache::Always,
+    };
+    ShareOptions { read_only: folder.read_only, cache }
 }
 
 /// A tap of a descriptor that this process was started with.

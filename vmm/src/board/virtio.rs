@@ -16,17 +16,21 @@ use devices::virtio::block::{Block, BlockConfig, Cache, EngineKind, NewBlockErro
 use devices::virtio::console::{Console, ConsoleConfig, NamedPort};
 use devices::virtio::entropy::{Entropy, EntropyConfig, EntropyError};
 use devices::virtio::event_loop::LoopGone;
+use devices::virtio::fs::{Fs, FsConfig, NewFsError};
 use devices::virtio::net::{Detour, Net, NetConfig, NewNetError};
 use devices::virtio::vsock::{Vsock, VsockConfig, VsockError};
 use vm_spec::{
     BalloonSpec, CacheMode, ComponentId, Console as ConsoleDevice, Device, DeviceKind, Disk,
-    DiskBackend, DiskEngine, Mib, Net as NetDevice, NetBackend as NetBackendSpec, RateLimiter,
-    TokenBucket, VsockBackend,
+    DiskBackend, DiskEngine, Fs as FsDevice, FsBackend, Mib, Net as NetDevice,
+    NetBackend as NetBackendSpec, RateLimiter, TokenBucket, VsockBackend,
 };
 
 use super::device_set::{DeviceSet, Shared};
 use super::legacy::{LegacyError, start_stream};
 use super::opened::{Opened, inherited_tap};
+
+/// Most files of a share that a guest can have looked up, whatever the limit of descriptors.
+const MAX_NODES: usize = 1 << 20;
 
 /// Why a virtio device cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +47,9 @@ pub enum VirtioError {
     /// A disk of several files.
     #[error(transparent)]
     Composite(#[from] NewCompositeError),
+    /// A file system device.
+    #[error(transparent)]
+    Fs(#[from] NewFsError),
     /// A tap that was handed over.
     #[error(transparent)]
     Tap(#[from] OpenTapError),
@@ -84,7 +91,7 @@ pub(super) fn make(
     let id = &device.id;
     match &device.kind {
         DeviceKind::Disk(disk) => make_disk(id, disk, opened, set),
-        DeviceKind::Fs(_) => Err(VirtioError::NotOpened),
+        DeviceKind::Fs(fs) => make_fs(id, fs, opened, set),
         DeviceKind::Net(net) => make_net(id, net, opened, detour, set),
         DeviceKind::Vsock(vsock) => {
             let VsockBackend::Unix(unix) = &vsock.backend;
@@ -159,6 +166,33 @@ fn make_disk(
     let block = shared(block);
     set.disks.insert(id.clone(), Arc::clone(&block));
     Ok(block)
+}
+
+fn make_fs(
+    id: &ComponentId,
+    fs: &FsDevice,
+    opened: &mut Opened,
+    set: &mut DeviceSet,
+) -> Result<AnyDevice, VirtioError> {
+    let FsBackend::HostFolder(folder) = &fs.backend;
+    let share = opened.take_share(folder).ok_or(VirtioError::NotOpened)?;
+    let config = FsConfig {
+        tag: FsConfig::tag_from(&fs.spec.tag),
+        queues: fs.spec.queues,
+        queue_size: fs.spec.queue_size,
+    };
+    let event_loop = set.loops.files(id.as_str()).map_err(VirtioError::Loop)?;
+    let device = shared(Fs::new(&config, share, node_limit(), &event_loop)?);
+    set.shares.insert(id.clone(), Arc::clone(&device));
+    Ok(device)
+}
+
+/// How many files a guest can have looked up at a time: each is a descriptor, and some are left
+/// for all else.
+fn node_limit() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(MAX_NODES);
+    (limit / 4 * 3).min(MAX_NODES)
 }
 
 fn make_net(

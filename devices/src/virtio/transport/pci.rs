@@ -180,6 +180,7 @@ fn config_space(device: DeviceType, bar: u64, vectors: u16) -> Result<Config, No
     let class = match device {
         DeviceType::Net => 0x02_00_00,
         DeviceType::Block => 0x01_00_00,
+        DeviceType::Fs => 0x01_80_00,
         DeviceType::Console => 0x07_80_00,
         DeviceType::Entropy | DeviceType::Balloon | DeviceType::Vsock => 0xff_00_00,
     };

@@ -1,0 +1,79 @@
+//! What the guest has open.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+
+use rustix::io::Errno;
+
+/// A folder that is open.
+pub(super) struct OpenFolder {
+    /// `None` for the folder that holds a single shared file.
+    pub(super) fd: Option<OwnedFd>,
+    /// Where the descriptor stands, where that is known.
+    pub(super) position: Option<u64>,
+}
+
+enum Handle {
+    File(OwnedFd),
+    Folder(OpenFolder),
+}
+
+/// What is open, by the numbers that the guest has for it. No number is given twice.
+#[derive(Default)]
+pub(super) struct Handles {
+    open: HashMap<u64, Handle>,
+    next: u64,
+}
+
+impl Handles {
+    pub(super) fn add_file(&mut self, fd: OwnedFd) -> u64 {
+        self.add(Handle::File(fd))
+    }
+
+    pub(super) fn add_folder(&mut self, folder: OpenFolder) -> u64 {
+        self.add(Handle::Folder(folder))
+    }
+
+    fn add(&mut self, handle: Handle) -> u64 {
+        self.next += 1;
+        self.open.insert(self.next, handle);
+        self.next
+    }
+
+    pub(super) fn file(&self, number: u64) -> Result<&OwnedFd, Errno> {
+        match self.open.get(&number) {
+            Some(Handle::File(fd)) => Ok(fd),
+            Some(Handle::Folder(_)) => Err(Errno::ISDIR),
+            None => Err(Errno::BADF),
+        }
+    }
+
+    /// Takes a folder out while it is read; see [`put_back`](Self::put_back).
+    pub(super) fn take_folder(&mut self, number: u64) -> Result<OpenFolder, Errno> {
+        match self.open.remove(&number) {
+            Some(Handle::Folder(folder)) => Ok(folder),
+            Some(file) => {
+                self.open.insert(number, file);
+                Err(Errno::NOTDIR)
+            }
+            None => Err(Errno::BADF),
+        }
+    }
+
+    pub(super) fn put_back(&mut self, number: u64, folder: OpenFolder) {
+        self.open.insert(number, Handle::Folder(folder));
+    }
+
+    /// A folder's descriptor; `None` for one that is none of the host's.
+    pub(super) fn folder(&self, number: u64) -> Result<Option<&OwnedFd>, Errno> {
+        match self.open.get(&number) {
+            Some(Handle::Folder(folder)) => Ok(folder.fd.as_ref()),
+            Some(Handle::File(_)) => Err(Errno::NOTDIR),
+            None => Err(Errno::BADF),
+        }
+    }
+
+    pub(super) fn close(&mut self, number: u64) -> Result<(), Errno> {
+        self.open.remove(&number).map(drop).ok_or(Errno::BADF)
+    }
+}

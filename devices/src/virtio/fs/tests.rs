@@ -1,0 +1,7 @@
+mod escape;
+mod files;
+mod front;
+mod guest;
+mod hostile;
+mod names;
+mod owners;
