@@ -23,6 +23,16 @@ impl Digest {
         Self(bytes)
     }
 
+    /// A name for something made of what this is the digest of.
+    pub(crate) fn uuid(&self) -> [u8; 16] {
+        let mut uuid = [0; 16];
+        uuid.iter_mut().zip(self.0).for_each(|(to, from)| *to = from);
+        // Version 8 (RFC 9562 §5.8): 122 bits of any origin.
+        uuid[6] = uuid[6] & 0x0f | 0x80;
+        uuid[8] = uuid[8] & 0x3f | 0x80;
+        uuid
+    }
+
     /// The digest of `content`.
     pub fn of(content: &[u8]) -> Self {
         Self(Sha256::digest(content).into())

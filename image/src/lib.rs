@@ -3,6 +3,8 @@
 
 pub mod config;
 mod digest;
+mod erofs;
+pub mod layer;
 pub mod manifest;
 mod platform;
 mod reference;
