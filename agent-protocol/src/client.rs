@@ -37,7 +37,7 @@ use crate::{
     frame::{self, Decoder, Next, ReadFrameError},
     message::{
         FromAgent, GetMetrics, Hello, Metrics, Mount, Open, PowerMode, PowerOff, Reply, Request,
-        ToAgent, Unmount,
+        Stream, ToAgent, Unmount,
     },
     version::{self, NoCommonVersion},
 };
@@ -118,6 +118,25 @@ impl Client {
     /// Everything is held in memory: not for commands that write without end.
     pub fn run(&self, spec: &ExecSpec, input: &[u8]) -> Result<Output, CallError> {
         self.exec(&spec.collected(!input.is_empty()))?.finish(input)
+    }
+
+    /// Sends any request that has one reply and waits for it.
+    pub fn request(&self, request: Request) -> Result<Reply, CallError> {
+        self.link.call(request)
+    }
+
+    /// Sends a request that is answered with [`crate::message::Started`], and connects the given
+    /// streams of what has started.
+    pub fn session(&self, request: Request, streams: &[Stream]) -> Result<ExecSession, CallError> {
+        ExecSession::begin(&self.link, &self.connector, request, streams)
+    }
+
+    /// Connects a stream of a command that has started, as that of a container after its last
+    /// connection has ended.
+    pub fn attach(&self, session: u64, stream: Stream) -> Result<UnixStream, CallError> {
+        let mut socket = self.connector.connect(AGENT_PORT).map_err(CallError::Stream)?;
+        exec::send_attach(&mut socket, session, stream)?;
+        Ok(socket)
     }
 
     /// Reads the guest's metrics.

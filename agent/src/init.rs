@@ -3,15 +3,16 @@
 
 use std::{error::Error, panic, process::ExitCode, time::Duration};
 
-use agent_protocol::message::{Exec, FailureKind, PowerMode};
+use agent_protocol::message::{Exec, Failure, FailureKind, PowerMode};
 use rustix::process::WaitStatus;
 
 use crate::{
+    container,
+    failure::failure,
     machine::{
         command_line::Options, console, loopback, modules, mounts, power, power_button::PowerButton,
     },
     server::{End, Server, StartError, since_boot, transport::Transport},
-    session::spawn::SpawnError,
 };
 
 /// Runs the machine to its end.
@@ -79,7 +80,8 @@ fn complain<E: std::fmt::Display>(task: &str, result: Result<(), E>) {
 /// Serves the host, if it can be reached, and runs the console's command, if there is one.
 fn serve(options: &Options, started: Duration) -> Result<End, String> {
     let transport = Transport::to_host(options.port, options.ready_port);
-    let mut server = Server::new(transport, started).map_err(|error| chain(&error))?;
+    let machine = container::of_the_machine();
+    let mut server = Server::new(transport, machine, started).map_err(|error| chain(&error))?;
     if let Err(error) = server.open() {
         say_unreachable(&error, options);
     }
@@ -89,17 +91,17 @@ fn serve(options: &Options, started: Duration) -> Result<End, String> {
         Err(error) => crate::say!("failed to watch the power button: {error}"),
     }
     if !options.command.is_empty()
-        && let Err(error) = run_on_console(&mut server, &options.command)
+        && let Err(failure) = run_on_console(&mut server, &options.command)
     {
-        crate::say!("{}", chain(&error));
-        return Ok(End::NoCommand(shell_code(&error)));
+        crate::say!("{}", failure.message);
+        return Ok(End::NoCommand(shell_code(&failure)));
     }
     server.run().map_err(|error| format!("event loop failed: {error}"))
 }
 
 /// The status by which shells report that a command could not be run.
-fn shell_code(error: &SpawnError) -> u8 {
-    match error.kind() {
+fn shell_code(failure: &Failure) -> u8 {
+    match failure.kind() {
         FailureKind::ProgramNotFound => 127,
         FailureKind::NotExecutable => 126,
         _ => 125,
@@ -113,9 +115,11 @@ fn say_unreachable(error: &StartError, options: &Options) {
     }
 }
 
-fn run_on_console(server: &mut Server, command: &[String]) -> Result<(), SpawnError> {
+fn run_on_console(server: &mut Server, command: &[String]) -> Result<(), Failure> {
     let argv = command.iter().map(|word| word.as_bytes().to_vec()).collect();
-    let terminal = console::open_terminal().map_err(SpawnError::Streams)?;
+    let terminal = console::open_terminal().map_err(|error| {
+        failure(FailureKind::System, format!("Failed to open the console: {error}"))
+    })?;
     server.run_on(&Exec { argv, ..Exec::default() }, &terminal)
 }
 

@@ -24,9 +24,13 @@
 //! and on Ctrl-Alt-Del (which reboots), file systems are written out and unmounted and the machine powers off or reboots. A panic is printed
 //! on the console and reboots the machine.
 
+mod child;
+mod container;
+mod failure;
 mod init;
 mod machine;
 mod metrics;
+mod program;
 mod reactor;
 mod say;
 mod server;

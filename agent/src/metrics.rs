@@ -7,7 +7,7 @@ mod processor;
 
 use std::fs;
 
-use agent_protocol::message::Metrics;
+use agent_protocol::message::{CpuMetrics, Metrics};
 
 use crate::server::since_boot;
 
@@ -18,12 +18,17 @@ pub(crate) fn read() -> Metrics {
         uptime_us: u64::try_from(since_boot().as_micros()).unwrap_or(u64::MAX),
         load,
         memory: Some(memory::parse(&text("/proc/meminfo"))),
-        cpus: processor::parse(&text("/proc/stat"), rustix::param::clock_ticks_per_second()),
+        cpus: processors(),
         disks: disk::parse(&text("/proc/diskstats")),
         nets: net::parse(&text("/proc/net/dev")),
         file_systems: disk::file_systems(&text("/proc/self/mounts")),
         tasks,
     }
+}
+
+/// The machine's processors.
+pub(crate) fn processors() -> Vec<CpuMetrics> {
+    processor::parse(&text("/proc/stat"), rustix::param::clock_ticks_per_second())
 }
 
 fn text(path: &str) -> String {

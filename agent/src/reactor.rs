@@ -9,6 +9,7 @@ use std::{
     io,
     mem::MaybeUninit,
     os::fd::{AsFd, OwnedFd},
+    time::Duration,
 };
 
 use rustix::{
@@ -22,6 +23,11 @@ use rustix::{
 /// Names whoever is woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Token(u64);
+
+impl Token {
+    /// One that is never given to anybody.
+    pub(crate) const NOBODY: Self = Self(0);
+}
 
 /// What happened to a registered descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +75,12 @@ impl Reactor {
         Ok(epoll::add(&self.epoll, fd, data, flags)?)
     }
 
+    /// Registers `fd`, a file of the kernel's, for what it has of priority.
+    pub(crate) fn watch_priority(&self, fd: impl AsFd, token: Token) -> io::Result<()> {
+        let data = EventData::new_u64(token.0 << 1);
+        Ok(epoll::add(&self.epoll, fd, data, EventFlags::PRI | EventFlags::ET)?)
+    }
+
     /// Forgets `fd`, whose owner goes on with it under another token.
     pub(crate) fn unwatch(&self, fd: impl AsFd) -> io::Result<()> {
         Ok(epoll::delete(&self.epoll, fd)?)
@@ -79,13 +91,13 @@ impl Reactor {
         self.again.push_back(token);
     }
 
-    /// Blocks until somebody is to be woken.
-    pub(crate) fn wait(&mut self, wakes: &mut Vec<Wake>) -> io::Result<()> {
+    /// Blocks until somebody is to be woken, or `most` has passed.
+    pub(crate) fn wait(&mut self, wakes: &mut Vec<Wake>, most: Option<Duration>) -> io::Result<()> {
         wakes.clear();
         let mut space = [MaybeUninit::<Event>::uninit(); 64];
-        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let timeout = (!self.again.is_empty()).then_some(&at_once);
-        let events = match epoll::wait(&self.epoll, &mut space, timeout) {
+        let most = if self.again.is_empty() { most } else { Some(Duration::ZERO) };
+        let timeout = most.and_then(|most| Timespec::try_from(most).ok());
+        let events = match epoll::wait(&self.epoll, &mut space, timeout.as_ref()) {
             Ok((events, _)) => events,
             Err(Errno::INTR) => &mut [],
             Err(error) => return Err(error.into()),

@@ -7,14 +7,21 @@
 //! ```
 
 mod connection;
+mod containers;
 mod requests;
 mod signals;
+mod tasks;
 pub(crate) mod transport;
 
-use std::{collections::HashMap, io, os::fd::OwnedFd, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    os::fd::OwnedFd,
+    time::{Duration, Instant},
+};
 
 use agent_protocol::{
-    message::{Exec, Hello, PowerMode, Reply},
+    message::{Exec, Failure, Hello, PowerMode, Reply, Started},
     version,
 };
 use rustix::{
@@ -23,17 +30,19 @@ use rustix::{
 };
 
 use crate::{
+    container::{Asked, Containers, setup::Machine},
     machine::power_button::PowerButton,
+    program::file_limit::FileLimit,
     reactor::{Reactor, Side, Token, Wake},
     session::{
         Sessions,
-        file_limit::FileLimit,
         pump::{Flow, Pump},
-        spawn::{self, SpawnError},
+        spawn,
     },
 };
 use connection::{Connection, Input, Stage};
 use signals::Signals;
+use tasks::Task;
 use transport::Transport;
 
 /// The most connections that carry frames at once.
@@ -41,6 +50,9 @@ const MAX_CONNECTIONS: usize = 1024;
 
 /// How many requests of one connection are carried out before others get their turn.
 const TURN: usize = 32;
+
+/// How long containers may take to be gone when everything ends.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// Why the server stopped.
 #[derive(Debug, Clone, Copy)]
@@ -74,6 +86,13 @@ pub(crate) struct Server {
     connections: HashMap<Token, Connection>,
     pumps: HashMap<Token, Pump>,
     sessions: Sessions,
+    machine: Machine,
+    containers: Containers,
+    /// Whose control group's events these are.
+    groups: HashMap<Token, String>,
+    tasks: HashMap<Token, Task>,
+    /// Children that let go of a container's file systems, until they are reaped.
+    releasing: HashMap<Pid, Option<Asked>>,
     file_limit: FileLimit,
     console_command: Option<Pid>,
     hello: Hello,
@@ -83,7 +102,11 @@ pub(crate) struct Server {
 impl Server {
     /// Takes over the signals that the server handles. `started` is when the agent started, in
     /// time since boot.
-    pub(crate) fn new(transport: Transport, started: Duration) -> Result<Self, StartError> {
+    pub(crate) fn new(
+        transport: Transport,
+        machine: Machine,
+        started: Duration,
+    ) -> Result<Self, StartError> {
         let mut reactor = Reactor::new().map_err(StartError::Reactor)?;
         let signals = Signals::take().map_err(StartError::Signals)?;
         let token = reactor.token();
@@ -97,6 +120,11 @@ impl Server {
             connections: HashMap::new(),
             pumps: HashMap::new(),
             sessions: Sessions::default(),
+            machine,
+            containers: Containers::default(),
+            groups: HashMap::new(),
+            tasks: HashMap::new(),
+            releasing: HashMap::new(),
             file_limit: FileLimit::raise(),
             console_command: None,
             hello: hello(started),
@@ -129,7 +157,7 @@ impl Server {
     }
 
     /// Runs a command on `terminal`, with which the server ends.
-    pub(crate) fn run_on(&mut self, exec: &Exec, terminal: &OwnedFd) -> Result<(), SpawnError> {
+    pub(crate) fn run_on(&mut self, exec: &Exec, terminal: &OwnedFd) -> Result<(), Failure> {
         self.console_command = Some(spawn::spawn_on(exec, terminal, &self.file_limit)?);
         Ok(())
     }
@@ -137,15 +165,31 @@ impl Server {
     /// Serves until the machine is to end.
     pub(crate) fn run(&mut self) -> io::Result<End> {
         let mut wakes = Vec::new();
-        loop {
-            self.reactor.wait(&mut wakes)?;
-            for wake in &wakes {
-                self.dispatch(*wake);
-            }
+        let end = loop {
+            self.turn(&mut wakes, None)?;
             if let Some(end) = self.end {
-                return Ok(end);
+                break end;
             }
+        };
+        self.end_containers();
+        let started = Instant::now();
+        while !self.containers_are_gone() {
+            let Some(left) = LAST_WORDS.checked_sub(started.elapsed()) else {
+                crate::say!("containers do not end; ending without them");
+                break;
+            };
+            self.turn(&mut wakes, Some(left))?;
         }
+        self.machine.cgroups.remove();
+        Ok(end)
+    }
+
+    fn turn(&mut self, wakes: &mut Vec<Wake>, most: Option<Duration>) -> io::Result<()> {
+        self.reactor.wait(wakes, most)?;
+        for wake in wakes {
+            self.dispatch(*wake);
+        }
+        Ok(())
     }
 
     fn dispatch(&mut self, wake: Wake) {
@@ -154,6 +198,10 @@ impl Server {
             self.serve(wake);
         } else if self.pumps.contains_key(&token) {
             self.pump(wake);
+        } else if self.tasks.contains_key(&token) {
+            self.hear(token);
+        } else if let Some(id) = self.groups.get(&token) {
+            self.group_changed(&id.clone());
         } else if token == self.signals.0 {
             self.handle_signals();
         } else if self.listener.as_ref().is_some_and(|(listener, _)| *listener == token) {
@@ -258,20 +306,34 @@ impl Server {
         let Some(pump) = self.pumps.get_mut(&wake.token) else { return };
         // Bytes left in a source can still be read; into a sink nothing can be written.
         let flow = match wake.side {
-            Side::Sink if wake.hung_up => Flow::Ended,
+            Side::Sink if wake.hung_up => {
+                pump.refuse();
+                Flow::Ended
+            }
             _ => pump.run(),
         };
         match flow {
             Flow::Blocked => {}
             Flow::More => self.reactor.again(wake.token),
             Flow::Ended => {
-                let pump = self.pumps.remove(&wake.token);
-                if let Some(session) = pump.and_then(|pump| pump.hangs_up) {
-                    self.sessions.hang_up(session);
+                let Some(pump) = self.pumps.remove(&wake.token) else { return };
+                for fd in [pump.source(), pump.sink()] {
+                    // Others of the same file may live on, and the number may come again. A file
+                    // whose watching failed is not watched.
+                    let _ = self.reactor.unwatch(fd);
+                }
+                if let Some(owner) = pump.owner {
+                    self.sessions.detach(owner, pump.rest());
                 }
             }
         }
     }
+}
+
+/// That a command runs.
+fn describe_start(session: u64, pid: Pid) -> Reply {
+    let pid = pid.as_raw_nonzero().get().unsigned_abs();
+    Reply::Started(Started { session, pid })
 }
 
 fn hello(started: Duration) -> Hello {

@@ -1,11 +1,9 @@
 //! Commands that run for the host.
 
-pub(crate) mod file_limit;
 pub(crate) mod pump;
-mod signal;
+pub(crate) mod signal;
 pub(crate) mod spawn;
-mod terminal;
-mod user;
+pub(crate) mod streams;
 
 use std::{
     collections::HashMap,
@@ -13,30 +11,40 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 
-use agent_protocol::message::{self, Stream};
+use agent_protocol::message::{self, FailureKind, Stream};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use crate::reactor::Token;
-use pump::Pump;
-use spawn::Spawned;
-use terminal::Terminal;
+use crate::{failure::ToFailure, reactor::Token};
+use pump::{Owner, Pump, Rest};
+use streams::Streams;
 
 /// The most commands at once. Each takes a handful of descriptors.
 pub(crate) const MAX_SESSIONS: usize = 1024;
 
+/// What a session is to the connection that began it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tie {
+    /// It is killed when the connection ends.
+    Attached,
+    /// It runs on when the connection ends.
+    Detached,
+    /// It is a container's first process and has to do with no connection. Its streams come back
+    /// to it and stay until the container is deleted.
+    Container,
+}
+
 /// A command: running, or ended with output that nobody has fetched yet.
-pub(crate) struct Session {
+struct Session {
     /// `None` once reaped: the number may belong to another process then.
     pid: Option<Pid>,
-    stdin: Option<OwnedFd>,
-    stdout: Option<OwnedFd>,
-    stderr: Option<OwnedFd>,
-    terminal: Option<Terminal>,
+    streams: Streams,
     /// Whether the terminal's streams were taken.
     terminal_attached: bool,
+    /// Its input ends as soon as no connection carries it.
+    input_closing: bool,
     /// Who started it, and which request is to be told of its end.
     owner: Option<(Token, u64)>,
-    detached: bool,
+    tie: Tie,
 }
 
 impl Session {
@@ -51,11 +59,12 @@ impl Session {
     /// Whether anything can still be asked of it.
     fn is_over(&self) -> bool {
         // What the command left in the background may still read and write.
-        let unattached = self.stdin.is_some()
-            || self.stdout.is_some()
-            || self.stderr.is_some()
-            || (self.terminal.is_some() && !self.terminal_attached);
-        self.pid.is_none() && !unattached
+        let Streams { stdin, stdout, stderr, terminal } = &self.streams;
+        let unattached = stdin.is_some()
+            || stdout.is_some()
+            || stderr.is_some()
+            || (terminal.is_some() && !self.terminal_attached);
+        self.pid.is_none() && !unattached && self.tie != Tie::Container
     }
 }
 
@@ -74,6 +83,16 @@ pub(crate) enum SessionError {
     Resize { session: u64, source: io::Error },
 }
 
+impl ToFailure for SessionError {
+    fn kind(&self) -> FailureKind {
+        match self {
+            Self::None(_) => FailureKind::NoSuchSession,
+            Self::NoTerminal(_) | Self::BadSignal(_) => FailureKind::InvalidRequest,
+            Self::Signal { .. } | Self::Resize { .. } => FailureKind::System,
+        }
+    }
+}
+
 /// All commands.
 #[derive(Default)]
 pub(crate) struct Sessions {
@@ -83,23 +102,26 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    pub(crate) fn is_full(&self) -> bool {
-        self.sessions.len() >= MAX_SESSIONS
+    pub(crate) fn len(&self) -> usize {
+        self.sessions.len()
     }
 
     /// Takes in a started command and names it.
-    pub(crate) fn add(&mut self, spawned: Spawned, owner: (Token, u64), detached: bool) -> u64 {
+    pub(crate) fn add(
+        &mut self,
+        pid: Pid,
+        streams: Streams,
+        owner: Option<(Token, u64)>,
+        tie: Tie,
+    ) -> u64 {
         self.last += 1;
-        let Spawned { pid, stdin, stdout, stderr, terminal } = spawned;
         let session = Session {
             pid: Some(pid),
-            stdin,
-            stdout,
-            stderr,
-            terminal,
+            streams,
             terminal_attached: false,
-            owner: Some(owner),
-            detached,
+            input_closing: false,
+            owner,
+            tie,
         };
         self.sessions.insert(self.last, session);
         self.by_pid.insert(pid, self.last);
@@ -127,29 +149,61 @@ impl Sessions {
     ) -> io::Result<Vec<Pump>> {
         let missing = || io::Error::from(io::ErrorKind::NotFound);
         let session = self.sessions.get_mut(&name).ok_or_else(missing)?;
+        let Streams { stdin, stdout, stderr, terminal } = &mut session.streams;
         let pumps = match stream {
             Stream::Stdin => {
-                vec![Pump::splicing(connection, session.stdin.take().ok_or_else(missing)?)]
+                vec![Pump::splicing(connection, stdin.take().ok_or_else(missing)?)]
             }
             Stream::Stdout => {
-                vec![Pump::splicing(session.stdout.take().ok_or_else(missing)?, connection)]
+                vec![Pump::splicing(stdout.take().ok_or_else(missing)?, connection)]
             }
             Stream::Stderr => {
-                vec![Pump::splicing(session.stderr.take().ok_or_else(missing)?, connection)]
+                vec![Pump::splicing(stderr.take().ok_or_else(missing)?, connection)]
             }
             Stream::Terminal => {
-                let terminal = session.terminal.as_ref().filter(|_| !session.terminal_attached);
+                let terminal = terminal.as_ref().filter(|_| !session.terminal_attached);
                 let terminal = terminal.ok_or_else(missing)?;
                 let (output, input) = (terminal.duplicate()?, terminal.duplicate()?);
                 let duplicate = connection.as_fd().try_clone_to_owned()?;
                 session.terminal_attached = true;
-                let mut output = Pump::copying(output, connection);
-                output.hangs_up = Some(name);
-                vec![output, Pump::copying(duplicate, input)]
+                // The first is the one that says when the terminal's connection has ended.
+                let output = Pump::copying(output, connection).owned_by(name, stream);
+                return Ok(vec![output, Pump::copying(duplicate, input)]);
             }
         };
         self.forget_if_over(name);
-        Ok(pumps)
+        Ok(pumps.into_iter().map(|pump| pump.owned_by(name, stream)).collect())
+    }
+
+    /// A stream's connection has ended. A container gets its stream back; of another command the
+    /// stream ends too, and its terminal hangs up (`SIGHUP`).
+    pub(crate) fn detach(&mut self, owner: Owner, rest: Rest) {
+        let Some(session) = self.sessions.get_mut(&owner.session) else { return };
+        let kept = session.tie == Tie::Container;
+        match (owner.stream, rest) {
+            (Stream::Terminal, _) if kept => session.terminal_attached = false,
+            (Stream::Terminal, _) => session.streams.terminal = None,
+            (Stream::Stdin, Rest::Stream(sink)) if kept && !session.input_closing => {
+                session.streams.stdin = Some(sink);
+            }
+            (Stream::Stdout, Rest::Stream(source)) if kept => {
+                session.streams.stdout = Some(source);
+            }
+            (Stream::Stderr, Rest::Stream(source)) if kept => {
+                session.streams.stderr = Some(source);
+            }
+            _ => {}
+        }
+        self.forget_if_over(owner.session);
+    }
+
+    /// Ends a command's input, once what a connection still carries of it has arrived.
+    pub(crate) fn close_input(&mut self, name: u64) -> Result<(), SessionError> {
+        let session = self.sessions.get_mut(&name).ok_or(SessionError::None(name))?;
+        session.input_closing = true;
+        session.streams.stdin = None;
+        self.forget_if_over(name);
+        Ok(())
     }
 
     /// Sends a signal to a command.
@@ -166,16 +220,9 @@ impl Sessions {
     /// Resizes a command's terminal.
     pub(crate) fn resize(&self, name: u64, size: message::Terminal) -> Result<(), SessionError> {
         let session = self.sessions.get(&name).ok_or(SessionError::None(name))?;
-        let terminal = session.terminal.as_ref().ok_or(SessionError::NoTerminal(name))?;
+        let terminal = session.streams.terminal.as_ref();
+        let terminal = terminal.ok_or(SessionError::NoTerminal(name))?;
         terminal.resize(size).map_err(|source| SessionError::Resize { session: name, source })
-    }
-
-    /// Nobody is at a command's terminal any more: the kernel tells it with `SIGHUP`.
-    pub(crate) fn hang_up(&mut self, name: u64) {
-        if let Some(session) = self.sessions.get_mut(&name) {
-            session.terminal = None;
-        }
-        self.forget_if_over(name);
     }
 
     /// A control connection has ended: its commands are killed or left to run on, and nobody will
@@ -184,17 +231,21 @@ impl Sessions {
         for session in self.sessions.values_mut() {
             if session.owner.is_some_and(|(owner, _)| owner == connection) {
                 session.owner = None;
-                if !session.detached {
+                if session.tie == Tie::Attached {
                     session.kill();
-                    session.stdin = None;
-                    session.stdout = None;
-                    session.stderr = None;
-                    session.terminal = None;
+                    session.streams = Streams::default();
                 }
             }
         }
         // A detached command that has ended is kept for nobody.
-        self.sessions.retain(|_, session| session.pid.is_some() || session.owner.is_some());
+        self.sessions.retain(|_, session| {
+            session.pid.is_some() || session.owner.is_some() || session.tie == Tie::Container
+        });
+    }
+
+    /// Forgets the first process of a container that is deleted.
+    pub(crate) fn remove(&mut self, name: u64) {
+        self.sessions.remove(&name);
     }
 
     fn forget_if_over(&mut self, name: u64) {
@@ -207,6 +258,6 @@ impl Sessions {
 impl Drop for Sessions {
     /// An agent that ends outside of a machine leaves nothing behind that was not detached.
     fn drop(&mut self) {
-        self.sessions.values().filter(|session| !session.detached).for_each(Session::kill);
+        self.sessions.values().filter(|s| s.tie == Tie::Attached).for_each(Session::kill);
     }
 }

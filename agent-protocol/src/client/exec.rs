@@ -67,12 +67,22 @@ impl ExecSession {
         connector: &Connector,
         spec: &ExecSpec,
     ) -> Result<Self, CallError> {
-        let wanted = streams_of(spec.message());
+        let request = Request::Exec(spec.message().clone());
+        Self::begin(link, connector, request, &streams_of(spec.message()))
+    }
+
+    /// As [`Self::start`], for any request that is answered with [`crate::message::Started`].
+    pub(super) fn begin(
+        link: &Arc<Link>,
+        connector: &Connector,
+        request: Request,
+        wanted: &[Stream],
+    ) -> Result<Self, CallError> {
         let mut connecting = Vec::with_capacity(wanted.len());
-        for stream in wanted {
+        for stream in wanted.iter().copied() {
             connecting.push((stream, connector.begin(AGENT_PORT).map_err(CallError::Stream)?));
         }
-        let replies = link.send(Request::Exec(spec.message().clone()))?;
+        let replies = link.send(request)?;
         let Reply::Started(started) = receive(&replies)? else {
             return Err(CallError::Unexpected);
         };
@@ -100,11 +110,7 @@ impl ExecSession {
     }
 
     fn attach(&mut self, stream: Stream, mut socket: UnixStream) -> Result<(), CallError> {
-        let attach = Attach { session: self.handle.session, stream: stream.into() };
-        let message = ToAgent { id: 0, request: Some(Request::Attach(attach)) };
-        let mut bytes = Vec::new();
-        frame::encode(&message, &mut bytes).map_err(CallError::TooLong)?;
-        socket.write_all(&bytes).map_err(CallError::Transfer)?;
+        send_attach(&mut socket, self.handle.session, stream)?;
         let place = match stream {
             Stream::Stdin => &mut self.stdin,
             Stream::Stdout => &mut self.stdout,
@@ -170,6 +176,12 @@ impl ExecSession {
 }
 
 impl ExecHandle {
+    /// The command's number in requests about it.
+    #[must_use]
+    pub fn session(&self) -> u64 {
+        self.session
+    }
+
     /// The command's process id in the guest.
     #[must_use]
     pub fn pid(&self) -> u32 {
@@ -197,6 +209,19 @@ impl ExecHandle {
         let request = Resize { session: self.session, size };
         expect_done(self.link.call(Request::Resize(request))?)
     }
+}
+
+/// Makes a fresh connection a stream.
+pub(super) fn send_attach(
+    socket: &mut UnixStream,
+    session: u64,
+    stream: Stream,
+) -> Result<(), CallError> {
+    let attach = Attach { session, stream: stream.into() };
+    let message = ToAgent { id: 0, request: Some(Request::Attach(attach)) };
+    let mut bytes = Vec::new();
+    frame::encode(&message, &mut bytes).map_err(CallError::TooLong)?;
+    socket.write_all(&bytes).map_err(CallError::Transfer)
 }
 
 /// The streams that a command has, as its message asks for them.

@@ -92,6 +92,13 @@ impl ExecSpec {
         self
     }
 
+    /// Runs in a container rather than in the machine itself.
+    #[must_use]
+    pub fn container(mut self, id: impl Into<String>) -> Self {
+        self.message.container = id.into();
+        self
+    }
+
     /// Lets the command run on when the client goes.
     #[must_use]
     pub fn detach(mut self) -> Self {

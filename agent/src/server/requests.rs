@@ -1,21 +1,23 @@
 //! Carrying out the host's requests.
 
-use std::{error::Error, io};
+use std::io;
 
 use agent_protocol::{
     message::{
-        Attach, Done, Exec, Failure, FailureKind, Open, PowerOff, Reply, Request, Resize, Started,
-        ToAgent,
+        Attach, CloseInput, ContainerRef, Done, Exec, Failure, FailureKind, Open, PowerOff, Reply,
+        Request, Resize, SignalContainer, ToAgent, WaitContainer,
     },
     version,
 };
 
-use super::{End, Server, Stage};
+use super::{End, Server, Stage, tasks::Purpose};
 use crate::{
+    container::{self, Asked, State},
+    failure::{ToFailure, failure},
     machine::mounts,
     metrics,
-    reactor::Token,
-    session::{SessionError, spawn},
+    reactor::{Side, Token, Wake},
+    session::{MAX_SESSIONS, Tie, spawn},
 };
 
 impl Server {
@@ -25,12 +27,13 @@ impl Server {
         match (stage, message.request) {
             (Some(Stage::Fresh), Some(Request::Attach(attach))) => self.attach(token, attach),
             (Some(_), Some(Request::Open(open))) => self.open_control(token, id, open),
-            (Some(Stage::Control), Some(request)) => {
-                let reply = self.carry_out(token, id, request);
-                self.reply(token, id, reply.unwrap_or_else(Reply::Failure));
-            }
+            (Some(Stage::Control), Some(request)) => match self.carry_out((token, id), request) {
+                Ok(Answer::Now(reply)) => self.reply(token, id, *reply),
+                Ok(Answer::Later) => {}
+                Err(failure) => self.reply(token, id, Reply::Failure(failure)),
+            },
             (Some(Stage::Control), None) => {
-                let text = "the agent does not know this request".to_owned();
+                let text = "the agent does not know this request";
                 self.reply(token, id, Reply::Failure(failure(FailureKind::Unsupported, text)));
             }
             // A stranger who does not say what the connection is for.
@@ -70,61 +73,99 @@ impl Server {
         }
     }
 
-    fn carry_out(&mut self, token: Token, id: u64, request: Request) -> Result<Reply, Failure> {
+    fn carry_out(&mut self, asked: Asked, request: Request) -> Result<Answer, Failure> {
         match request {
-            Request::Exec(exec) => self.exec(token, id, &exec),
+            Request::Exec(exec) => self.exec(asked, &exec),
             Request::Signal(signal) => done(self.sessions.signal(signal)),
             Request::Resize(Resize { session, size }) => {
-                let size = size.ok_or_else(|| {
-                    failure(FailureKind::InvalidRequest, "No size given".to_owned())
-                })?;
+                let size =
+                    size.ok_or_else(|| failure(FailureKind::InvalidRequest, "No size given"))?;
                 done(self.sessions.resize(session, size))
             }
-            Request::Metrics(_) => Ok(Reply::Metrics(metrics::read())),
+            Request::CloseInput(CloseInput { session }) => {
+                self.take_in_streams();
+                done(self.sessions.close_input(session))
+            }
+            Request::Metrics(_) => Ok(Answer::now(Reply::Metrics(metrics::read()))),
             Request::Mount(mount) => done(mounts::mount_for_host(&mount)),
             Request::Unmount(unmount) => done(mounts::unmount_for_host(&unmount)),
             Request::PowerOff(power_off) => Ok(self.power_off(power_off)),
             Request::Open(_) | Request::Attach(_) => {
-                let text = "the connection is in use already".to_owned();
+                let text = "the connection is in use already";
                 Err(failure(FailureKind::InvalidRequest, text))
             }
-            _ => {
-                let text = "this agent runs no containers".to_owned();
-                Err(failure(FailureKind::Unsupported, text))
-            }
+            request => self.carry_out_for_container(asked, request),
         }
     }
 
-    fn exec(&mut self, token: Token, id: u64, exec: &Exec) -> Result<Reply, Failure> {
-        if self.sessions.is_full() {
-            let text = "the agent runs as many commands as it can".to_owned();
+    fn carry_out_for_container(
+        &mut self,
+        asked: Asked,
+        request: Request,
+    ) -> Result<Answer, Failure> {
+        match request {
+            Request::CreateContainer(create) => self.create_container(asked, &create),
+            Request::StartContainer(ContainerRef { id }) => self.start_container(asked, &id),
+            Request::WaitContainer(WaitContainer { id }) => self.wait_container(asked, &id),
+            Request::SignalContainer(SignalContainer { id, signal, all }) => {
+                let container = self.containers.get(&id);
+                done(container.and_then(|container| container.signal(signal, all)))
+            }
+            Request::PauseContainer(ContainerRef { id }) => self.freeze(asked, &id, true),
+            Request::ResumeContainer(ContainerRef { id }) => self.freeze(asked, &id, false),
+            Request::UpdateContainer(update) => self.update_container(&update),
+            Request::UpdateFiles(update) => self.update_files(&update),
+            Request::DeleteContainer(ContainerRef { id }) => self.delete_container(asked, &id),
+            Request::ListContainers(_) => Ok(Answer::now(self.list_containers())),
+            Request::ContainerMetrics(ContainerRef { id }) => {
+                let container = self.containers.get(&id).map_err(|error| error.to_failure())?;
+                let metrics = container::metrics::read(&container.cgroup);
+                Ok(Answer::now(Reply::ContainerMetrics(metrics)))
+            }
+            Request::ListProcesses(ContainerRef { id }) => self.list_processes(asked, &id),
+            _ => Err(failure(FailureKind::Unsupported, "this agent cannot do that yet")),
+        }
+    }
+
+    fn exec(&mut self, asked: Asked, exec: &Exec) -> Result<Answer, Failure> {
+        if self.sessions.len() + self.tasks.len() >= MAX_SESSIONS {
+            let text = "the agent runs as many commands as it can";
             return Err(failure(FailureKind::LimitReached, text));
         }
-        let spawned =
-            spawn::spawn(exec, &self.file_limit).map_err(|error| describe(error.kind(), &error))?;
-        let pid = spawned.pid.as_raw_nonzero().get().unsigned_abs();
-        let session = self.sessions.add(spawned, (token, id), exec.detach);
-        Ok(Reply::Started(Started { session, pid }))
-    }
-
-    fn power_off(&mut self, request: PowerOff) -> Reply {
-        self.end = Some(End::Power(request.mode()));
-        Reply::Done(Done {})
-    }
-}
-
-/// Errors that the host is told as failures.
-trait ToFailure: Error {
-    fn kind(&self) -> FailureKind;
-}
-
-impl ToFailure for SessionError {
-    fn kind(&self) -> FailureKind {
-        match self {
-            Self::None(_) => FailureKind::NoSuchSession,
-            Self::NoTerminal(_) | Self::BadSignal(_) => FailureKind::InvalidRequest,
-            Self::Signal { .. } | Self::Resize { .. } => FailureKind::System,
+        let container = match exec.container.as_str() {
+            "" => None,
+            id => Some(self.containers.get(id).map_err(|error| error.to_failure())?),
+        };
+        if let Some(container) = container {
+            container.require(&[State::Running]).map_err(|error| error.to_failure())?;
         }
+        let spawned = spawn::spawn(exec, &self.file_limit, container);
+        let (child, streams) = spawned.map_err(|error| error.to_failure())?;
+        let tie = if exec.detach { Tie::Detached } else { Tie::Attached };
+        self.add_task(child, Some(asked), Purpose::Command { streams, tie });
+        Ok(Answer::Later)
+    }
+
+    /// Takes in all streams that the host has begun before now, with what they carry.
+    fn take_in_streams(&mut self) {
+        self.accept();
+        let fresh = self.connections.iter().filter(|(_, c)| c.stage == Stage::Fresh);
+        let fresh: Vec<Token> = fresh.map(|(token, _)| *token).collect();
+        for token in fresh {
+            self.serve(Wake { token, hung_up: false, side: Side::Source });
+        }
+    }
+
+    fn power_off(&mut self, request: PowerOff) -> Answer {
+        self.end = Some(End::Power(request.mode()));
+        Answer::now(Reply::Done(Done {}))
+    }
+}
+
+impl Answer {
+    /// A reply at once.
+    pub(super) fn now(reply: Reply) -> Self {
+        Self::Now(Box::new(reply))
     }
 }
 
@@ -139,28 +180,17 @@ impl ToFailure for mounts::MountError {
     }
 }
 
-fn done(result: Result<(), impl ToFailure + 'static>) -> Result<Reply, Failure> {
+/// What becomes of a request.
+pub(super) enum Answer {
+    /// This is the reply.
+    Now(Box<Reply>),
+    /// Something replies when it has come so far.
+    Later,
+}
+
+fn done(result: Result<(), impl ToFailure + 'static>) -> Result<Answer, Failure> {
     match result {
-        Ok(()) => Ok(Reply::Done(Done {})),
-        Err(error) => Err(describe(error.kind(), &error)),
+        Ok(()) => Ok(Answer::now(Reply::Done(Done {}))),
+        Err(error) => Err(error.to_failure()),
     }
-}
-
-fn failure(kind: FailureKind, message: String) -> Failure {
-    Failure { kind: kind.into(), message, errno: 0 }
-}
-
-/// The whole chain of causes, as the host cannot ask for it, with the error number in it.
-fn describe(kind: FailureKind, error: &(dyn Error + 'static)) -> Failure {
-    let mut described = failure(kind, error.to_string());
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        described.message.push_str(": ");
-        described.message.push_str(&error.to_string());
-        if let Some(errno) = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
-            described.errno = errno;
-        }
-        cause = error.source();
-    }
-    described
 }

@@ -5,7 +5,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
-use agent_protocol::message::{Exited, PowerMode, Reply};
+use agent_protocol::message::{Done, Exited, PowerMode, Reply};
 use nix::sys::{
     signal::{SigSet, Signal},
     signalfd::{SfdFlags, SignalFd},
@@ -65,6 +65,11 @@ impl Server {
             if self.console_command == Some(pid) {
                 self.end = Some(End::Command(status));
             }
+            self.hear_last(pid);
+            if let Some(asked) = self.releasing.remove(&pid) {
+                self.answer(asked, Reply::Done(Done {}));
+            }
+            self.first_reaped(pid, status);
             let Some((session, owner)) = self.sessions.reaped(pid) else { continue };
             if let Some((token, request)) = owner {
                 self.reply(token, request, Reply::Exited(exited(session, status)));

@@ -6,6 +6,7 @@ use std::{
     os::fd::OwnedFd,
 };
 
+use agent_protocol::message::Stream;
 use rustix::{
     io::Errno,
     net::{Shutdown, shutdown},
@@ -45,20 +46,64 @@ pub(crate) struct Pump {
     source: File,
     sink: File,
     engine: Engine,
-    /// The command whose terminal ends with this pump.
-    pub(crate) hangs_up: Option<u64>,
+    /// Whose stream it is.
+    pub(crate) owner: Option<Owner>,
+    /// The source has come to its end.
+    drained: bool,
+    /// The sink takes nothing any more.
+    refused: bool,
+}
+
+/// The command to which a pump's stream belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) session: u64,
+    pub(crate) stream: Stream,
+}
+
+/// What is left of a stream when its pump has ended.
+pub(crate) enum Rest {
+    /// The command's end is as good as ever: another connection could carry it.
+    Stream(OwnedFd),
+    /// The command has closed it.
+    Nothing,
 }
 
 impl Pump {
     /// Between a pipe and a socket, in either direction.
     pub(crate) fn splicing(source: OwnedFd, sink: OwnedFd) -> Self {
-        Self { source: source.into(), sink: sink.into(), engine: Engine::Splice, hangs_up: None }
+        Self::new(source, sink, Engine::Splice)
     }
 
     /// Between any two descriptors.
     pub(crate) fn copying(source: OwnedFd, sink: OwnedFd) -> Self {
-        let engine = Engine::Copy { buffer: Vec::new(), start: 0 };
-        Self { source: source.into(), sink: sink.into(), engine, hangs_up: None }
+        Self::new(source, sink, Engine::Copy { buffer: Vec::new(), start: 0 })
+    }
+
+    fn new(source: OwnedFd, sink: OwnedFd, engine: Engine) -> Self {
+        let (source, sink) = (source.into(), sink.into());
+        Self { source, sink, engine, owner: None, drained: false, refused: false }
+    }
+
+    /// The same pump for a command's stream.
+    pub(crate) fn owned_by(mut self, session: u64, stream: Stream) -> Self {
+        self.owner = Some(Owner { session, stream });
+        self
+    }
+
+    /// Notes that the sink's other end is gone.
+    pub(crate) fn refuse(&mut self) {
+        self.refused = true;
+    }
+
+    /// What is left when it has ended. A terminal is its session's anyway.
+    pub(crate) fn rest(&self) -> Rest {
+        let kept = match self.owner.map(|owner| owner.stream) {
+            Some(Stream::Stdin) if !self.refused => self.sink.try_clone(),
+            Some(Stream::Stdout | Stream::Stderr) if !self.drained => self.source.try_clone(),
+            _ => return Rest::Nothing,
+        };
+        kept.map_or(Rest::Nothing, |file| Rest::Stream(file.into()))
     }
 
     pub(crate) fn source(&self) -> &File {
@@ -86,13 +131,20 @@ impl Pump {
     fn splice(&mut self) -> Flow {
         let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
         match splice(&self.source, None, &self.sink, None, SPLICE, flags) {
-            Ok(0) => Flow::Ended,
+            Ok(0) => {
+                self.drained = true;
+                Flow::Ended
+            }
             Ok(_) | Err(Errno::INTR) => Flow::More,
             Err(Errno::AGAIN) => Flow::Blocked,
             // A kernel whose vsock cannot splice.
             Err(Errno::INVAL | Errno::OPNOTSUPP) => {
                 self.engine = Engine::Copy { buffer: Vec::new(), start: 0 };
                 Flow::More
+            }
+            Err(Errno::PIPE) => {
+                self.refused = true;
+                Flow::Ended
             }
             Err(_) => Flow::Ended,
         }
@@ -101,7 +153,8 @@ impl Pump {
     fn copy(&mut self) -> Flow {
         let Engine::Copy { buffer, start } = &mut self.engine else { return Flow::Ended };
         let rest = buffer.get(*start..).unwrap_or_default();
-        let result = if rest.is_empty() {
+        let reading = rest.is_empty();
+        let result = if reading {
             buffer.resize(COPY, 0);
             let result = self.source.read(buffer);
             buffer.truncate(result.as_ref().copied().unwrap_or(0));
@@ -113,12 +166,18 @@ impl Pump {
             result
         };
         match result {
-            Ok(0) => Flow::Ended,
+            Ok(0) => {
+                (self.drained, self.refused) = (reading, !reading);
+                Flow::Ended
+            }
             Ok(_) => Flow::More,
             Err(error) if error.kind() == ErrorKind::Interrupted => Flow::More,
             Err(error) if error.kind() == ErrorKind::WouldBlock => Flow::Blocked,
             // A terminal whose last user has gone reads as EIO.
-            Err(_) => Flow::Ended,
+            Err(_) => {
+                self.refused = !reading;
+                Flow::Ended
+            }
         }
     }
 }

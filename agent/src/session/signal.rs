@@ -9,7 +9,7 @@ use rustix::process::Signal;
 const REAL_TIME: std::ops::RangeInclusive<i32> = 32..=64;
 
 /// A Linux signal number, 1 to 64.
-pub(super) fn from_number(number: u32) -> Option<Signal> {
+pub(crate) fn from_number(number: u32) -> Option<Signal> {
     let number = i32::try_from(number).ok()?;
     Signal::from_named_raw(number).or_else(|| real_time(number))
 }

@@ -1,6 +1,7 @@
 //! An agent, a stand-in for the monitor's vsock device, and a client.
 
 use std::{
+    ffi::OsStr,
     fs,
     io::{self, Read, Write},
     net::Shutdown,
@@ -29,6 +30,11 @@ pub(crate) struct TestAgent {
 
 impl TestAgent {
     pub(crate) fn start() -> Self {
+        Self::with_arguments(&[])
+    }
+
+    /// An agent with more arguments than the sockets.
+    pub(crate) fn with_arguments(arguments: &[&OsStr]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let vsock = folder.path().join("v.sock");
         let agent = folder.path().join("agent.sock");
@@ -40,6 +46,7 @@ impl TestAgent {
             .arg(&agent)
             .arg("--ready")
             .arg(ready.path())
+            .args(arguments)
             .spawn()
             .unwrap();
         let client = ready.accept(LIMIT).unwrap();

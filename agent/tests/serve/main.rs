@@ -4,6 +4,7 @@
 // Helpers here are tests too, and a skipped test says why.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+mod container;
 mod exec;
 mod harness;
 mod hostile;

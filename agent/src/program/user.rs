@@ -1,8 +1,20 @@
 //! Who a command runs as. The files are read directly: a static program has no name services.
+//!
+//! In a container the files are the image's, so they may be anything: what is no regular file
+//! lists nobody, and of a huge one the beginning counts.
 
-use std::{fs, io};
+use std::{
+    fs::File,
+    io::{self, Read},
+};
 
-use rustix::fs::{Gid, Uid};
+use rustix::{
+    fs::{FileType, Gid, Mode, OFlags, Uid, fstat, open},
+    io::Errno,
+};
+
+/// How much of a file is read.
+const LONGEST: u64 = 4 << 20;
 
 /// A user specification could not be resolved.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +52,11 @@ impl User {
         Self::find_in(spec, &read("/etc/passwd")?, &read("/etc/group")?)
     }
 
+    /// The number of a group given by name or number.
+    pub(crate) fn find_group(name: &str) -> Result<Gid, UserError> {
+        find_group(name, &read("/etc/group")?).map(Gid::from_raw)
+    }
+
     /// As [`Self::find`], with the contents of the files. A number need not be listed; a user
     /// without a listed group has group 0, as in container engines.
     fn find_in(spec: &str, passwd: &str, group: &str) -> Result<Self, UserError> {
@@ -68,13 +85,30 @@ impl User {
     }
 }
 
+/// The name of a user by number, where it is listed.
+pub(crate) fn name_of(uid: u32) -> Option<String> {
+    let passwd = read("/etc/passwd").ok()?;
+    let found = records(&passwd).find(|fields| id_field(fields) == Some(uid))?;
+    found.first().map(|name| (*name).to_owned())
+}
+
 /// A missing file lists nobody.
 fn read(path: &'static str) -> Result<String, UserError> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        Err(source) => Err(UserError::Read { path, source }),
+    let failed = |source| UserError::Read { path, source };
+    // Without waiting: a pipe is opened too.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = match open(path, flags, Mode::empty()) {
+        Ok(file) => file,
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::NXIO) => return Ok(String::new()),
+        Err(errno) => return Err(failed(errno.into())),
+    };
+    let mode = fstat(&file).map_err(|errno| failed(errno.into()))?.st_mode;
+    if FileType::from_raw_mode(mode) != FileType::RegularFile {
+        return Ok(String::new());
     }
+    let mut bytes = Vec::new();
+    File::from(file).take(LONGEST).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn records(file: &str) -> impl Iterator<Item = Vec<&str>> {

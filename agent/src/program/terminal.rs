@@ -1,6 +1,9 @@
 //! Pseudo-terminals.
 
-use std::{io, os::fd::OwnedFd};
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
 
 use agent_protocol::message;
 use rustix::{
@@ -14,15 +17,15 @@ use super::user::User;
 /// The group `tty`, to which terminals belong.
 const TTY: u32 = 5;
 
-/// Our end of a terminal.
+/// The agent's end of a terminal.
 pub(crate) struct Terminal {
     main: OwnedFd,
 }
 
 impl Terminal {
-    /// Makes a terminal of the given size that belongs to `user`; returns our end and the
+    /// Makes a terminal of the given size that belongs to `user`; returns the agent's end and the
     /// command's.
-    pub(crate) fn open(
+    pub(super) fn open(
         size: message::Terminal,
         user: Option<&User>,
     ) -> io::Result<(Self, OwnedFd)> {
@@ -34,10 +37,15 @@ impl Terminal {
         if let Some(user) = user {
             fchown(&peer, Some(user.uid), Some(Gid::from_raw(TTY)))?;
         }
-        fcntl_setfl(&main, fcntl_getfl(&main)? | OFlags::NONBLOCK)?;
         let terminal = Self { main };
         terminal.resize(size)?;
         Ok((terminal, peer))
+    }
+
+    /// The end that a child has made and sent.
+    pub(crate) fn received(main: OwnedFd) -> io::Result<Self> {
+        fcntl_setfl(&main, fcntl_getfl(&main)? | OFlags::NONBLOCK)?;
+        Ok(Self { main })
     }
 
     /// Sets the size; the kernel tells the programs in it.
@@ -55,5 +63,11 @@ impl Terminal {
     /// Another descriptor of our end.
     pub(crate) fn duplicate(&self) -> io::Result<OwnedFd> {
         self.main.try_clone()
+    }
+}
+
+impl AsFd for Terminal {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.main.as_fd()
     }
 }

@@ -1,0 +1,54 @@
+//! Taking a user's identity and giving up what the command may not do.
+
+use agent_protocol::message::Confinement;
+use rustix::{
+    fs::Gid,
+    io::Errno,
+    thread::{set_no_new_privs, set_thread_gid, set_thread_groups, set_thread_uid},
+};
+
+use super::{LaunchError, capabilities, user::User};
+
+/// Whom a command runs as and what it may do; `None` leaves things as they are.
+pub(super) struct Identity<'a> {
+    pub(super) user: Option<&'a User>,
+    pub(super) confinement: Option<&'a Confinement>,
+}
+
+impl Identity<'_> {
+    /// Becomes this. In the child there is one thread, so the thread's identity is the process's.
+    pub(super) fn take(&self) -> Result<(), LaunchError> {
+        let failed = |errno: Errno| LaunchError::Identity(errno.into());
+        let allowed = match self.confinement {
+            Some(confinement) => Some(capabilities::set_of(&confinement.capabilities)?),
+            None => None,
+        };
+        if self.confinement.is_some_and(|confinement| confinement.no_new_privileges) {
+            set_no_new_privs(true).map_err(failed)?;
+        }
+        if let Some(allowed) = allowed {
+            capabilities::bound(allowed).map_err(failed)?;
+        }
+        if let Some(user) = self.user {
+            set_thread_groups(&self.groups(user)?).map_err(failed)?;
+            set_thread_gid(user.gid).map_err(failed)?;
+            // Takes all capabilities away unless it is root.
+            set_thread_uid(user.uid).map_err(failed)?;
+        }
+        if let Some(allowed) = allowed {
+            capabilities::keep(allowed).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn groups(&self, user: &User) -> Result<Vec<Gid>, LaunchError> {
+        let mut groups = user.groups.clone();
+        for name in self.confinement.map_or(&[][..], |confinement| &confinement.groups) {
+            let group = User::find_group(name)?;
+            if !groups.contains(&group) {
+                groups.push(group);
+            }
+        }
+        Ok(groups)
+    }
+}
