@@ -45,6 +45,7 @@ const BOOT_LIMIT: Duration = Duration::from_secs(60);
 pub struct Sandboxes {
     paths: Paths,
     guest: Guest,
+    monitor: PathBuf,
     boot_limit: Duration,
 }
 
@@ -107,7 +108,13 @@ impl Sandboxes {
     /// Machines in these folders, that boot this guest.
     #[must_use]
     pub fn new(paths: Paths, guest: Guest) -> Self {
-        Self { paths, guest, boot_limit: BOOT_LIMIT }
+        Self { paths, guest, monitor: launch::program(), boot_limit: BOOT_LIMIT }
+    }
+
+    /// Sets the monitor's program; found as [`launch::program`] does unless set.
+    #[must_use]
+    pub fn with_monitor(self, monitor: impl Into<PathBuf>) -> Self {
+        Self { monitor: monitor.into(), ..self }
     }
 
     /// Sets how long a guest may take until its agent calls; a minute unless set.

@@ -14,6 +14,9 @@ use crate::{Folder, FolderError, ProcessId};
 /// The program's name, beside this one or on the PATH.
 pub(crate) const PROGRAM: &str = "bulkhead-vmm";
 
+/// What a service manager tells this process, and means for no other.
+const OF_SERVICE: [&str; 4] = ["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID"];
+
 /// Where a process finds its own standard input.
 const STANDARD_INPUT: &str = "/dev/stdin";
 
@@ -42,6 +45,8 @@ pub enum Console {
 /// How to start a monitor.
 #[derive(Debug)]
 pub struct Launch<'a> {
+    /// The monitor's program: see [`program`].
+    pub program: &'a Path,
     /// Its machine's folder.
     pub folder: &'a Folder,
     /// Its input and output.
@@ -90,8 +95,7 @@ impl Launch<'_> {
             Console::Attached(socket) => (Some(socket), None),
             Console::Kept => (None, None),
         };
-        let program = program();
-        let mut command = Command::new(&program);
+        let mut command = Command::new(self.program);
         command
             .arg("--id")
             .arg(self.folder.name())
@@ -109,13 +113,20 @@ impl Launch<'_> {
             .args(self.arguments)
             // Of its own, so that the terminal's ^C reaches this process only.
             .process_group(0);
+        if document.is_some() {
+            for name in OF_SERVICE {
+                command.env_remove(name);
+            }
+        }
         if self.ends_with_us {
             command.arg("--exit-with-parent");
         }
         connect(&mut command, console, document.is_some()).map_err(LaunchError::Console)?;
         // Not the terminal: that may be raw, or be gone.
         command.stderr(Stdio::from(open_log(&self.folder.log_file())?));
-        let mut child = command.spawn().map_err(|source| LaunchError::Spawn { program, source })?;
+        let mut child = command
+            .spawn()
+            .map_err(|source| LaunchError::Spawn { program: self.program.to_owned(), source })?;
         // One that has ended already is found out by whoever waits for it.
         if let Ok(monitor) = ProcessId::of(child.id()) {
             let recorded = self.folder.set_monitor(monitor).map_err(LaunchError::Record);

@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use launch::{Folder, Life, Process};
+use launch::{Folder, Process, Record};
 
 use super::{SandboxError, Sandboxes};
 
@@ -56,7 +56,8 @@ fn end_others(root: &Path, keep: &HashSet<OsString>) -> io::Result<Vec<String>> 
 }
 
 fn end(folder: &Folder) -> io::Result<()> {
-    if let Life::Running(monitor) = folder.life()
+    // One that is not on record has not begun.
+    if let Ok(Record { monitor: Some(monitor), .. }) = folder.record()
         && let Some(process) = Process::of(monitor)?
     {
         process.kill();

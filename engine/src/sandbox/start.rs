@@ -5,17 +5,21 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use agent_protocol::READY_PORT;
 use agent_protocol::client::{ConnectError, GreetError};
 use api::vm::client::Client;
 use api::vm::wire::InstanceState;
-use launch::{Console, EndRecord, Folder, Launch, LaunchError, Life, Process, ProcessId, Record};
+use launch::{Console, EndRecord, Folder, Launch, LaunchError, Process, ProcessId, Record};
 use tokio::net::UnixListener;
 
 use super::monitor::Monitor;
 use super::{Sandbox, SandboxError, SandboxSpec, Sandboxes, console, document};
 use crate::agent::Agent;
+
+/// How long an agent that has called, or a monitor, may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What has become of a machine that an earlier engine started.
 #[derive(Debug)]
@@ -45,8 +49,13 @@ impl Sandboxes {
         // No await from here until the monitor is watched: it would be nobody's if this future
         // were dropped there.
         let console = Console::Recorded(document);
-        let launch =
-            Launch { folder: &folder, console, ends_with_us: false, arguments: Vec::new() };
+        let launch = Launch {
+            program: &self.monitor,
+            folder: &folder,
+            console,
+            ends_with_us: false,
+            arguments: Vec::new(),
+        };
         let child = launch.spawn().map_err(SandboxError::Launch)?;
         let process = Process::open(child.id()).map_err(SandboxError::Watch)?;
         let monitor = Monitor::watch(process, Some(child), folder.clone());
@@ -60,11 +69,10 @@ impl Sandboxes {
     /// Finds a machine again. One that was paused goes on, as its agent could not answer else.
     pub async fn adopt(&self, id: &str) -> Result<Adopted, SandboxError> {
         let folder = self.folder(id);
-        let monitor = match folder.life() {
-            Life::Running(monitor) => monitor,
-            Life::Owned => return Err(SandboxError::Running(id.to_owned())),
-            Life::Ended => return Ok(Adopted::Ended(Arc::new(EndRecord::of(&folder)))),
-            Life::Stale => {
+        let monitor = match Traces::of(&folder) {
+            Traces::Monitor(monitor) => monitor,
+            Traces::Starting => return Err(SandboxError::Running(id.to_owned())),
+            Traces::None => {
                 folder.remove();
                 return Ok(Adopted::Gone);
             }
@@ -73,14 +81,20 @@ impl Sandboxes {
             return Ok(Adopted::Ended(Arc::new(EndRecord::of(&folder))));
         };
         let monitor = Monitor::watch(process, None, folder.clone()).map_err(SandboxError::Watch)?;
-        resume_if_paused(&folder).await;
         let call = Call::listen(&folder)?;
+        resume_if_paused(&folder).await;
         let agent = async {
+            let (called, socket) = (call.answered(&folder), folder.vsock_socket());
+            tokio::pin!(called);
             // It serves already, unless the earlier engine went while it booted.
-            match Agent::connect(&folder.vsock_socket(), self.boot_limit).await {
+            let connected = tokio::select! {
+                agent = &mut called => return agent,
+                agent = Agent::connect(&socket, self.boot_limit) => agent,
+            };
+            match connected {
                 Err(GreetError::Connect(
                     ConnectError::Refused { .. } | ConnectError::Socket { .. },
-                )) => call.answered(&folder).await,
+                )) => called.await,
                 connected => connected,
             }
         };
@@ -114,9 +128,34 @@ impl Sandboxes {
     }
 }
 
+/// What a machine's folder tells of it.
+enum Traces {
+    /// It has, or had, this monitor.
+    Monitor(ProcessId),
+    /// It is about to get one.
+    Starting,
+    /// It never got one, or there is no folder.
+    None,
+}
+
+impl Traces {
+    fn of(folder: &Folder) -> Self {
+        match folder.record() {
+            Ok(Record { monitor: Some(monitor), .. }) => Self::Monitor(monitor),
+            Ok(Record { owner, .. }) if owner.is_alive() => Self::Starting,
+            _ => Self::None,
+        }
+    }
+}
+
 /// Makes the folder of a new machine, with its record. What an ended one left is removed.
 fn prepare(folder: &Folder) -> Result<(), SandboxError> {
-    if matches!(folder.life(), Life::Running(_) | Life::Owned) {
+    let in_use = match Traces::of(folder) {
+        Traces::Monitor(monitor) => monitor.is_alive(),
+        Traces::Starting => true,
+        Traces::None => false,
+    };
+    if in_use {
         return Err(SandboxError::Running(folder.name().to_owned()));
     }
     folder.remove();
@@ -171,8 +210,7 @@ impl Call {
 
     async fn answered(&self, folder: &Folder) -> Result<Agent, GreetError> {
         let (call, _) = self.listener.accept().await.map_err(GreetError::Io)?;
-        let limit = std::time::Duration::from_secs(10);
-        Agent::answer(call, &folder.vsock_socket(), limit).await
+        Agent::answer(call, &folder.vsock_socket(), PATIENCE).await
     }
 }
 
@@ -184,7 +222,7 @@ impl Drop for Call {
 }
 
 async fn resume_if_paused(folder: &Folder) {
-    let client = Client::new(folder.api_socket()).with_timeout(std::time::Duration::from_secs(3));
+    let client = Client::new(folder.api_socket()).with_timeout(PATIENCE);
     let resuming = tokio::task::spawn_blocking(move || {
         let paused = client.instance()?.state == InstanceState::Paused;
         if paused { client.resume().map(|()| true) } else { Ok(false) }

@@ -116,7 +116,9 @@ fn detach(
     let ready = UnixDatagram::bind(&path)
         .with_context(|| format!("failed to make the socket {}", path.display()))?;
     arguments.extend(["--notify-socket".to_owned(), path.display().to_string()]);
-    let launch = Launch { folder, console: Console::Kept, ends_with_us: false, arguments };
+    let program = launch::program();
+    let console = Console::Kept;
+    let launch = Launch { program: &program, folder, console, ends_with_us: false, arguments };
     let mut child = launch.spawn()?;
     let monitor = Process::open(child.id()).context("failed to watch the monitor")?;
     let ready_sender = sender.clone();

@@ -95,7 +95,9 @@ impl Session {
         let listener = if args.command.is_empty() { None } else { Some(listen(spec)?) };
         let (ours, theirs) = UnixStream::pair()?;
         let console = Console::Attached(theirs);
-        let child = Launch { folder, console, ends_with_us: true, arguments }.spawn()?;
+        let program = launch::program();
+        let launch = Launch { program: &program, folder, console, ends_with_us: true, arguments };
+        let child = launch.spawn()?;
         // It is not reaped yet, so the number is still its own.
         let monitor = Process::open(child.id()).context("failed to watch the monitor")?;
         watch_monitor(child, sender.clone());
