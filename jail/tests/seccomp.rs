@@ -98,9 +98,12 @@ fn no_kind_can_make_memory_executable() {
 }
 
 #[test]
-fn only_the_main_thread_opens_files() {
-    assert_allowed(ThreadKind::Main, || drop(File::open("/dev/null").unwrap()));
-    for kind in ThreadKind::ALL.into_iter().filter(|kind| *kind != ThreadKind::Main) {
+fn only_the_main_thread_and_file_servers_open_files() {
+    let openers = [ThreadKind::Main, ThreadKind::FileServer];
+    for kind in openers {
+        assert_allowed(kind, || drop(File::open("/dev/null").unwrap()));
+    }
+    for kind in ThreadKind::ALL.into_iter().filter(|kind| !openers.contains(kind)) {
         assert_forbidden(kind, libc::SYS_openat, || drop(File::open("/dev/null")));
     }
 }
@@ -126,7 +129,8 @@ fn devices_get_sockets_of_this_host_only() {
     });
     let internet = || attempt(libc::SYS_socket, libc::AF_INET.into(), 1, 0);
     assert_forbidden(ThreadKind::DeviceLoop, libc::SYS_socket, internet);
-    for kind in [ThreadKind::Api, ThreadKind::Signals, ThreadKind::Metrics] {
+    for kind in [ThreadKind::FileServer, ThreadKind::Api, ThreadKind::Signals, ThreadKind::Metrics]
+    {
         assert_forbidden(kind, libc::SYS_socket, || attempt(libc::SYS_socket, unix, 1, 0));
     }
 }

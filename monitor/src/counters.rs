@@ -48,6 +48,7 @@ pub(crate) fn collect(monitor: &Monitor) -> Vec<MetricFamily> {
         families.push(exits(running));
         families.extend(queues(&running.devices.queues));
         families.extend(disks(&running.devices));
+        families.extend(shares(&running.devices));
         families.extend(nets(&running.devices));
         families.extend(others(&running.devices));
     }
@@ -188,6 +189,48 @@ fn disks(set: &DeviceSet) -> Vec<MetricFamily> {
             m.throttled.get()
         }),
         sum_of_queues(set, "bulkhead_block_kicks_total", "Notifications", "block", |m| &m.kicks),
+    ]
+}
+
+fn shares(set: &DeviceSet) -> Vec<MetricFamily> {
+    let all: Vec<_> = set
+        .shares
+        .iter()
+        .map(|(id, share)| (id.to_string(), Arc::clone(lock(share).metrics())))
+        .collect();
+    let mut latency = MetricFamily::histogram(
+        "bulkhead_fs_latency_seconds",
+        "Time that requests took, by operation",
+    );
+    let mut failed =
+        MetricFamily::counter("bulkhead_fs_failures_total", "Requests that failed, by operation");
+    for (id, metrics) in &all {
+        for (opcode, operation) in metrics.operations() {
+            let snapshot = operation.latency.snapshot();
+            if snapshot.count == 0 {
+                continue; // Most operations are rare, and a histogram is long.
+            }
+            let labels: Labels =
+                vec![("device", id.clone().into()), ("operation", opcode.name().into())];
+            latency = latency.with(labels.clone(), histogram(&snapshot));
+            failed = failed.with(labels, operation.failed.get());
+        }
+    }
+    vec![
+        latency,
+        failed,
+        by_device("bulkhead_fs_read_bytes_total", "Bytes read from files", &all, |m| {
+            m.read_bytes.get()
+        }),
+        by_device("bulkhead_fs_written_bytes_total", "Bytes written to files", &all, |m| {
+            m.written_bytes.get()
+        }),
+        by_device(
+            "bulkhead_fs_malformed_total",
+            "Requests without room for an answer",
+            &all,
+            |m| m.malformed.get(),
+        ),
     ]
 }
 
