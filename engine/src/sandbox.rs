@@ -44,7 +44,7 @@ const BOOT_LIMIT: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub struct Sandboxes {
     paths: Paths,
-    guest: Guest,
+    guest: GuestOverrides,
     monitor: PathBuf,
     boot_limit: Duration,
 }
@@ -55,6 +55,9 @@ pub enum SandboxError {
     /// There is one of this id already.
     #[error("the machine {0} is running already")]
     Running(String),
+    /// There is nothing to boot.
+    #[error("Failed to find a guest for the machine")]
+    Guest(#[source] GuestError),
     /// Its folder cannot be made.
     #[error("Failed to make the machine's folder {}", path.display())]
     Folder {
@@ -105,9 +108,9 @@ pub enum SandboxError {
 }
 
 impl Sandboxes {
-    /// Machines in these folders, that boot this guest.
+    /// Machines in these folders. What they boot is sought at each start, where it is not given.
     #[must_use]
-    pub fn new(paths: Paths, guest: Guest) -> Self {
+    pub fn new(paths: Paths, guest: GuestOverrides) -> Self {
         Self { paths, guest, monitor: launch::program(), boot_limit: BOOT_LIMIT }
     }
 

@@ -15,7 +15,7 @@ use launch::{Console, EndRecord, Folder, Launch, LaunchError, Process, ProcessId
 use tokio::net::UnixListener;
 
 use super::monitor::Monitor;
-use super::{Sandbox, SandboxError, SandboxSpec, Sandboxes, console, document};
+use super::{Guest, Sandbox, SandboxError, SandboxSpec, Sandboxes, console, document};
 use crate::agent::Agent;
 
 /// How long an agent that has called, or a monitor, may take to answer.
@@ -37,8 +37,8 @@ impl Sandboxes {
     /// neither the machine nor its folder.
     pub async fn start(&self, spec: &SandboxSpec) -> Result<Sandbox, SandboxError> {
         let folder = self.folder(&spec.id);
-        let document =
-            document::compose(spec, &self.guest, &folder).map_err(SandboxError::Document)?;
+        let guest = Guest::find(&self.guest).map_err(SandboxError::Guest)?;
+        let document = document::compose(spec, &guest, &folder).map_err(SandboxError::Document)?;
         prepare(&folder)?;
         let mut attempt = Attempt { folder: &folder, monitor: None, succeeded: false };
         let call = Call::listen(&folder)?;
