@@ -1,4 +1,5 @@
-//! Container images: names, registries, archives, and the store that keeps them.
+//! Container images: names, registries, archives, layers as EROFS images, and the store that
+//! keeps them.
 #![forbid(unsafe_code)]
 
 pub mod config;
@@ -8,6 +9,7 @@ pub mod layer;
 pub mod manifest;
 mod platform;
 mod reference;
+pub mod registry;
 pub mod store;
 
 pub use digest::{Digest, InvalidDigest};

@@ -23,6 +23,10 @@ pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list
 /// An image's configuration.
 pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+/// A layer as it is.
+pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+/// A layer compressed with Zstandard.
+pub const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 /// A layer compressed with gzip.
 pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
@@ -104,11 +108,14 @@ pub enum ManifestError {
     /// More layers than a machine has partitions for.
     #[error("it has {0} layers, more than {MAX_LAYERS}")]
     Layers(usize),
+    /// A list in a list.
+    #[error("its manifest list has another in it")]
+    Nested,
     /// None of the list's images runs here.
     #[error("no matching manifest for {wanted} in the manifest list, which offers {}", .offered.join(", "))]
     Platform {
         /// What was wanted.
-        wanted: Platform,
+        wanted: String,
         /// What there is.
         offered: Vec<String>,
     },
@@ -183,7 +190,7 @@ impl Manifest {
 /// How a layer is compressed is seen from its first bytes, not believed from its type.
 fn is_layer(media_type: &str) -> bool {
     media_type.is_empty()
-        || media_type.starts_with("application/vnd.oci.image.layer.v1.tar")
+        || media_type.starts_with(OCI_LAYER)
         || media_type.starts_with("application/vnd.oci.image.layer.nondistributable.v1.tar")
         || media_type.starts_with("application/vnd.docker.image.rootfs.diff.tar")
         || media_type.starts_with("application/vnd.docker.image.rootfs.foreign.diff.tar")
@@ -206,7 +213,7 @@ impl List {
             entry.platform.as_ref().is_none_or(|platform| platform.serves(wanted))
         };
         self.manifests.iter().find(served).ok_or_else(|| ManifestError::Platform {
-            wanted: wanted.clone(),
+            wanted: wanted.to_string(),
             // "unknown" are a builder's attestations.
             offered: platforms()
                 .filter(|platform| platform.os != "unknown")

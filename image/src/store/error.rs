@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::ImageId;
 use crate::InvalidReference;
+use crate::layer::ImportError;
 
 /// A request that the store did not fulfil.
 #[derive(Debug, thiserror::Error)]
@@ -73,5 +74,49 @@ pub enum StoreError {
         id: ImageId,
         /// Why.
         source: serde_json::Error,
+    },
+    /// A layer is no archive, too large, or not what it was said to be.
+    #[error("failed to import layer {name}")]
+    Layer {
+        /// Its digest, or its name in an archive.
+        name: String,
+        /// Why.
+        #[source]
+        source: LayerError,
+    },
+}
+
+/// Why a layer was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum LayerError {
+    /// It could not be converted.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// It could not be read.
+    #[error("it cannot be read")]
+    Read(#[source] io::Error),
+    /// The blob has another digest than its manifest says.
+    #[error("its digest is {found}, not {expected}")]
+    Digest {
+        /// What the manifest says.
+        expected: crate::Digest,
+        /// What came.
+        found: crate::Digest,
+    },
+    /// The blob has another length than its manifest says.
+    #[error("it has {found} bytes, not {expected}")]
+    Size {
+        /// What the manifest says.
+        expected: u64,
+        /// What came.
+        found: u64,
+    },
+    /// The archive in it has another digest than the image's configuration says.
+    #[error("the digest of its content is {found}, not {expected}")]
+    DiffId {
+        /// What the configuration says.
+        expected: crate::Digest,
+        /// What came.
+        found: crate::Digest,
     },
 }

@@ -49,6 +49,8 @@ pub struct Layer {
     pub blob: Digest,
     /// The length of that blob.
     pub blob_size: u64,
+    /// What the blob is, as manifests tell it.
+    pub media_type: String,
     /// The length of the uncompressed archive.
     pub size: u64,
 }

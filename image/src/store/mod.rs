@@ -16,6 +16,7 @@ mod files;
 mod garbage;
 mod image;
 mod index;
+mod intake;
 mod names;
 mod removal;
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod usage;
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,11 +35,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex as AsyncMutex;
 
-pub use error::StoreError;
+pub use error::{LayerError, StoreError};
 pub use garbage::Hold;
 pub(crate) use garbage::Lease;
 pub use image::{HistoryEntry, Image};
 pub use index::Layer;
+pub(crate) use intake::Expected;
 pub use removal::{PruneReport, RemoveOptions, Removed, Use};
 pub use usage::{ImageUsage, Usage};
 
@@ -200,6 +203,10 @@ impl Store {
     pub(crate) fn open_blob(&self, digest: &Digest) -> Result<File, StoreError> {
         let path = self.inner.folders.blob(digest);
         File::open(&path).map_err(|source| StoreError::Read { path, source })
+    }
+
+    pub(crate) fn unreadable(&self, digest: &Digest, source: io::Error) -> StoreError {
+        StoreError::Read { path: self.inner.folders.blob(digest), source }
     }
 
     /// The layer of a blob, if it is there in both forms.

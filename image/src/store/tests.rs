@@ -34,6 +34,7 @@ impl Fixture {
             diff_id: Digest::of(content.as_bytes()),
             blob: Digest::of(blob.as_bytes()),
             blob_size: blob.len() as u64,
+            media_type: crate::manifest::OCI_LAYER.to_owned(),
             size: content.len() as u64,
         };
         lease.take(&[layer.diff_id, layer.blob]);

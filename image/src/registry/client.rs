@@ -1,0 +1,199 @@
+//! The client of all registries: its settings, and attempts after failures.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Url;
+use reqwest::redirect::{Attempt, Policy};
+
+use super::session::{Access, Session};
+use super::{Credentials, RegistryError};
+use crate::{DEFAULT_REGISTRY, Reference};
+
+/// A registry may not make us wait longer before the next attempt.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// How to deal with registries.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Registries that speak plain HTTP, besides those of this host.
+    pub insecure: Vec<String>,
+    /// How often to try before giving up; after progress the count begins anew.
+    pub attempts: u32,
+    /// The pause before the second attempt; doubled for each more.
+    pub pause: Duration,
+    /// How long to wait for a connection.
+    pub connect: Duration,
+    /// How long a registry may be silent.
+    pub stall: Duration,
+    /// Layers on their way at once.
+    pub parallel: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            insecure: Vec::new(),
+            attempts: 5,
+            pause: Duration::from_millis(500),
+            connect: Duration::from_secs(15),
+            stall: Duration::from_secs(30),
+            parallel: 3,
+        }
+    }
+}
+
+/// The client; clones share its connections.
+#[derive(Clone, Debug)]
+pub struct Registries {
+    http: reqwest::Client,
+    pub(super) settings: Arc<Settings>,
+}
+
+impl Registries {
+    /// A client with these settings, which trusts the certificates that the host trusts.
+    ///
+    /// # Errors
+    ///
+    /// The certificates cannot be loaded.
+    pub fn new(settings: Settings) -> Result<Self, RegistryError> {
+        // Somebody else in the process may have chosen one: then that is used.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("bulkhead/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(settings.connect)
+            .read_timeout(settings.stall)
+            .redirect(Policy::custom(follow))
+            .build()
+            .map_err(RegistryError::Client)?;
+        Ok(Self { http, settings: Arc::new(settings) })
+    }
+
+    /// Whether a registry takes the credentials, as `docker login` wants to know.
+    ///
+    /// # Errors
+    ///
+    /// It does not, or is not reached.
+    pub async fn login(
+        &self,
+        registry: &str,
+        credentials: &Credentials,
+    ) -> Result<(), RegistryError> {
+        let base = self.base(registry)?;
+        let session =
+            Session::new(self.http.clone(), base, registry, "", Access::Login, credentials);
+        session.ping().await
+    }
+
+    pub(super) fn session(
+        &self,
+        image: &Reference,
+        access: Access,
+        credentials: &Credentials,
+    ) -> Result<Session, RegistryError> {
+        let (registry, repository) = (image.registry(), image.repository());
+        let base = self.base(registry)?;
+        Ok(Session::new(self.http.clone(), base, registry, repository, access, credentials))
+    }
+
+    fn base(&self, registry: &str) -> Result<Url, RegistryError> {
+        let host = if registry == DEFAULT_REGISTRY { "registry-1.docker.io" } else { registry };
+        let plain = is_loopback(host) || self.settings.insecure.iter().any(|name| name == registry);
+        let scheme = if plain { "http" } else { "https" };
+        Url::parse(&format!("{scheme}://{host}/v2/"))
+            .ok()
+            .filter(|url| url.path() == "/v2/" && url.username().is_empty())
+            .ok_or_else(|| RegistryError::Name(registry.to_owned()))
+    }
+
+    /// Calls `attempt` until it succeeds, fails for good, or often enough.
+    pub(super) async fn retry<T>(
+        &self,
+        mut attempt: impl AsyncFnMut() -> Result<T, RegistryError>,
+    ) -> Result<T, RegistryError> {
+        let mut failures = 0;
+        loop {
+            match attempt().await {
+                Err(error) => {
+                    failures += 1;
+                    let pause = self.settings.pause_after(failures, &error).ok_or(error)?;
+                    tokio::time::sleep(pause).await;
+                }
+                done => return done,
+            }
+        }
+    }
+}
+
+impl Settings {
+    /// The pause after so many failures in a row; none if there is no sense in another attempt.
+    pub(super) fn pause_after(&self, failures: u32, error: &RegistryError) -> Option<Duration> {
+        if !error.is_transient() || failures >= self.attempts {
+            return None;
+        }
+        let doubled = self.pause.saturating_mul(1 << (failures - 1).min(16));
+        Some(error.retry_after().unwrap_or_default().max(doubled).min(LONGEST_PAUSE))
+    }
+}
+
+/// Redirects are followed, as registries keep blobs elsewhere, but never out of TLS. Credentials
+/// do not go along to another host: the client sees to that.
+fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+    let from_tls = attempt.previous().last().is_some_and(|url| url.scheme() == "https");
+    if from_tls && attempt.url().scheme() != "https" {
+        return attempt.error("redirected from TLS to plain HTTP");
+    }
+    Policy::default().redirect(attempt)
+}
+
+/// Whether `host`, which may have a port, is this machine.
+fn is_loopback(host: &str) -> bool {
+    let (name, port) = host.rsplit_once(':').unwrap_or((host, ""));
+    let name = if port.bytes().all(|digit| digit.is_ascii_digit()) { name } else { host };
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    name == "localhost" || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_host_is_spoken_to_in_plain() {
+        for host in ["localhost", "localhost:5000", "127.0.0.1", "127.9.9.9:80", "[::1]:5000"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["localhost.example", "128.0.0.1", "a:5000", "[::2]:80", "127.0.0.1.nip.io"] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn names_that_would_lead_elsewhere_are_refused() {
+        let client = Registries::new(Settings::default()).unwrap();
+        assert_eq!(client.base("docker.io").unwrap().as_str(), "https://registry-1.docker.io/v2/");
+        for name in ["", "a/b", "user@host", "host?x", "host#x"] {
+            assert!(client.base(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn pauses_double_up_to_a_limit_and_heed_the_registry() {
+        let settings = Settings { attempts: 100, ..Settings::default() };
+        let error = |retry_after| RegistryError::Status {
+            registry: String::new(),
+            what: String::new(),
+            status: reqwest::StatusCode::TOO_MANY_REQUESTS,
+            message: String::new(),
+            retry_after,
+        };
+        let pause = |failures| settings.pause_after(failures, &error(None)).unwrap();
+        assert_eq!(pause(1), Duration::from_millis(500));
+        assert_eq!(pause(3), Duration::from_secs(2));
+        assert_eq!(pause(60), LONGEST_PAUSE);
+        let asked = Some(Duration::from_secs(7));
+        assert_eq!(settings.pause_after(1, &error(asked)), asked);
+        assert_eq!(settings.pause_after(100, &error(None)), None);
+    }
+}
