@@ -328,6 +328,7 @@ pub(crate) fn of_the_machine() -> Machine {
         staging: "/run/bulkhead".into(),
         disks: disks::Disks::Machine,
         cgroups: cgroup::Parent { hierarchy: cgroup::hierarchy(), name: "containers".to_owned() },
+        load_modules: true,
     }
 }
 
@@ -338,5 +339,6 @@ pub(crate) fn for_trials(disks: std::path::PathBuf) -> Machine {
         staging: std::env::temp_dir().join(&name),
         disks: disks::Disks::Folder(disks),
         cgroups: cgroup::Parent { hierarchy: cgroup::hierarchy(), name },
+        load_modules: false,
     }
 }

@@ -10,8 +10,9 @@ use crate::{
     container,
     failure::failure,
     machine::{
-        command_line::Options, console, loopback, modules, mounts, power, power_button::PowerButton,
+        command_line::Options, console, modules, mounts, power, power_button::PowerButton, root,
     },
+    network,
     server::{End, Server, StartError, since_boot, transport::Transport},
 };
 
@@ -51,12 +52,14 @@ fn finish(mode: PowerMode) {
 
 /// Makes the machine what programs expect.
 fn prepare() -> Options {
+    let covered = root::cover();
     let failures = mounts::mount_standard();
     // Without a console there is no place to say that there is none.
     let _ = console::ensure_standard_descriptors();
     for failure in &failures {
         crate::say!("{}", chain(failure));
     }
+    complain("lay a root over the first one: containers will fail", covered);
     let options = Options::read().unwrap_or_else(|error| {
         crate::say!("failed to read the kernel's command line: {error}");
         Options::default()
@@ -65,7 +68,7 @@ fn prepare() -> Options {
         crate::say!("ignoring bulkhead.{mistake}: no such option or value");
     }
     modules::load();
-    complain("bring up the loopback interface", loopback::up());
+    complain("bring up the loopback interface", network::up());
     complain("set the host name", rustix::system::sethostname(options.hostname.as_bytes()));
     complain("take over Ctrl-Alt-Del", power::handle_ctrl_alt_del());
     options

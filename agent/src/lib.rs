@@ -30,6 +30,7 @@ mod failure;
 mod init;
 mod machine;
 mod metrics;
+mod network;
 mod program;
 mod reactor;
 mod say;

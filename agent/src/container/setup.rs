@@ -37,6 +37,8 @@ pub(crate) struct Machine {
     pub(crate) disks: Disks,
     /// Where containers' control groups are.
     pub(crate) cgroups: cgroup::Parent,
+    /// Whether the kernel's modules for containers are still to be loaded.
+    pub(crate) load_modules: bool,
 }
 
 /// A container could not be made.

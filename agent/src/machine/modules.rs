@@ -1,4 +1,5 @@
-//! Loading the kernel modules that the initramfs carries.
+//! Loading the kernel modules that the initramfs carries, those of containers only when there is
+//! one.
 
 use std::{fs, io, path::Path};
 
@@ -10,21 +11,34 @@ use rustix::{
 
 /// One absolute path a line, in load order; the files are not compressed. Empty lines and lines
 /// that begin with `#` are skipped.
-const LIST: &str = "/etc/bulkhead/modules";
+const AT_BOOT: &str = "/etc/bulkhead/modules";
 
-/// Loads the modules of the list. A missing list means none; what fails is said and skipped, as
-/// the machine may do without.
+/// As [`AT_BOOT`], for file systems of containers.
+const FOR_CONTAINERS: &str = "/etc/bulkhead/container-modules";
+
+/// Loads the modules that every machine has.
 pub(crate) fn load() {
-    match fs::read_to_string(LIST) {
-        Ok(list) => {
-            for path in paths(&list) {
+    load_list(AT_BOOT);
+}
+
+/// Loads the modules that containers need. Again, it does nothing.
+pub(crate) fn load_for_containers() {
+    load_list(FOR_CONTAINERS);
+}
+
+/// Loads the modules of a list. A missing list means none; what fails is said and skipped, as
+/// the machine may do without.
+fn load_list(list: &str) {
+    match fs::read_to_string(list) {
+        Ok(text) => {
+            for path in paths(&text) {
                 if let Err(error) = load_one(path) {
                     crate::say!("failed to load module {path}: {error}");
                 }
             }
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => crate::say!("failed to read {LIST}: {error}"),
+        Err(error) => crate::say!("failed to read {list}: {error}"),
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
     child::{self, Child, Place},
     container::{self, Asked, Container, ContainerError, State, processes},
     failure::{ToFailure, failure},
+    machine::modules,
     reactor::Token,
     session::{Tie, streams::Streams},
 };
@@ -36,6 +37,9 @@ impl Server {
         request: &CreateContainer,
     ) -> Result<Answer, Failure> {
         self.containers.admit(&request.id).map_err(|error| error.to_failure())?;
+        if std::mem::take(&mut self.machine.load_modules) {
+            modules::load_for_containers();
+        }
         let made = container::create(request, &self.machine, &self.file_limit);
         let (made, child) = made.map_err(|error| error.to_failure())?;
         self.watch_group(&made);

@@ -14,8 +14,8 @@ use super::{End, Server, Stage, tasks::Purpose};
 use crate::{
     container::{self, Asked, State},
     failure::{ToFailure, failure},
-    machine::mounts,
-    metrics,
+    machine::{clock, mounts},
+    metrics, network,
     reactor::{Side, Token, Wake},
     session::{MAX_SESSIONS, Tie, spawn},
 };
@@ -122,6 +122,8 @@ impl Server {
                 let metrics = container::metrics::read(&container.cgroup);
                 Ok(Answer::now(Reply::ContainerMetrics(metrics)))
             }
+            Request::ConfigureNetwork(request) => done(network::configure(&request)),
+            Request::SetClock(request) => done(clock::set(&request)),
             Request::ListProcesses(ContainerRef { id }) => self.list_processes(asked, &id),
             _ => Err(failure(FailureKind::Unsupported, "this agent cannot do that yet")),
         }

@@ -19,6 +19,8 @@ use tempfile::TempDir;
 /// Far more than anything here takes, so that a hang becomes a failure.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_bulkhead-agent");
+
 /// A running agent. Ends with the value.
 pub(crate) struct TestAgent {
     process: Child,
@@ -35,13 +37,24 @@ impl TestAgent {
 
     /// An agent with more arguments than the sockets.
     pub(crate) fn with_arguments(arguments: &[&OsStr]) -> Self {
+        Self::start_by(Command::new(PROGRAM), arguments)
+    }
+
+    /// An agent in a network namespace of its own.
+    pub(crate) fn with_own_network() -> Self {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--net", PROGRAM]);
+        Self::start_by(unshare, &[])
+    }
+
+    fn start_by(mut command: Command, arguments: &[&OsStr]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let vsock = folder.path().join("v.sock");
         let agent = folder.path().join("agent.sock");
         let connector = Connector::new(&vsock).with_timeout(LIMIT);
         serve_vsock(UnixListener::bind(&vsock).unwrap(), agent.clone());
         let ready = ReadyListener::bind(&connector).unwrap();
-        let process = Command::new(env!("CARGO_BIN_EXE_bulkhead-agent"))
+        let process = command
             .arg("--listen")
             .arg(&agent)
             .arg("--ready")

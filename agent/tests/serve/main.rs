@@ -11,5 +11,6 @@ mod hostile;
 mod identity;
 mod machine;
 mod many;
+mod network;
 mod streams;
 mod terminal;
