@@ -5,8 +5,11 @@
 #![forbid(unsafe_code)]
 
 mod commands;
+mod engine;
 mod host;
 mod output;
+mod rows;
+mod units;
 
 use std::process::ExitCode;
 
@@ -16,12 +19,49 @@ use clap::{Parser, Subcommand};
 #[derive(Parser)]
 #[command(name = "bulkhead", version, arg_required_else_help = true, max_term_width = 100)]
 struct Cli {
+    /// The engine's socket: unix:///path (default: this user's engine, started where none runs)
+    #[arg(short = 'H', long, env = "BULKHEAD_HOST", value_name = "SOCKET")]
+    host: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Subcommand)]
 enum Command {
+    #[command(flatten)]
+    Containers(commands::container::Command),
+    #[command(flatten)]
+    Images(commands::image::Command),
+    /// Containers
+    #[command(subcommand)]
+    Container(commands::container::Group),
+    /// Images
+    #[command(subcommand)]
+    Image(commands::image::Group),
+    /// Volumes
+    #[command(subcommand)]
+    Volume(commands::volume::Group),
+    /// Networks
+    #[command(subcommand)]
+    Network(commands::network::Group),
+    /// The engine as a whole
+    #[command(subcommand)]
+    System(commands::system::Group),
+    /// Follow what happens
+    Events(commands::container::EventsArgs),
+    /// Show the engine's settings and figures
+    Info(commands::system::ShowArgs),
+    /// Show versions
+    Version(commands::system::ShowArgs),
+    /// Keep credentials for a registry
+    Login(commands::login::LoginArgs),
+    /// Forget credentials for a registry
+    Logout(commands::login::LogoutArgs),
+    /// Make a context for Docker's command line that leads to this engine
+    #[command(after_help = commands::system::CONTEXT_HELP)]
+    Context(commands::system::ContextArgs),
+    /// Run the engine in the foreground
+    Engine(commands::system::EngineArgs),
     /// Start virtual machines and look after them
     #[command(subcommand, after_help = commands::vm::HELP)]
     Vm(commands::vm::Command),
@@ -38,7 +78,23 @@ enum Command {
 
 fn main() -> ExitCode {
     host::terminal::restore_on_panic();
-    let result = match Cli::parse().command {
+    let Cli { host, command } = Cli::parse();
+    let host = host.as_deref();
+    let result = match command {
+        Command::Containers(command) => commands::container::run(host, command),
+        Command::Images(command) => commands::image::run(host, command),
+        Command::Container(group) => commands::container::run_group(host, group),
+        Command::Image(group) => commands::image::run_group(host, group),
+        Command::Volume(group) => commands::volume::run(host, group),
+        Command::Network(group) => commands::network::run(host, group),
+        Command::System(group) => commands::system::run(host, group),
+        Command::Events(args) => commands::system::events(host, args),
+        Command::Info(args) => commands::system::info(host, args),
+        Command::Version(args) => commands::system::version(host, args),
+        Command::Login(args) => commands::login::login(host, args),
+        Command::Logout(args) => commands::login::logout(args),
+        Command::Context(args) => commands::system::context(host, &args),
+        Command::Engine(args) => commands::system::engine(&args),
         Command::Vm(command) => commands::vm::run(command),
         Command::Doctor(args) => commands::doctor::run(&args),
         Command::Completions(args) => commands::completions::run::<Cli>(&args),

@@ -49,6 +49,33 @@ pub(crate) fn table<const N: usize>(
     line(&trimmed.join("\n"))
 }
 
+/// Empties the terminal.
+pub(crate) fn clear() -> anyhow::Result<()> {
+    write!(io::stdout(), "\x1b[H\x1b[J")?;
+    Ok(())
+}
+
+/// Says what is about to happen and asks whether it is to.
+pub(crate) fn confirmed(what: &str) -> anyhow::Result<bool> {
+    note(&format!("WARNING! {what}"));
+    write!(io::stderr(), "Go on? [y/N] ")?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// Asks for something that is not shown while it is typed.
+pub(crate) fn secret(prompt: &str) -> anyhow::Result<String> {
+    write!(io::stderr(), "{prompt}")?;
+    let mut answer = String::new();
+    {
+        let _hidden = crate::host::terminal::NoEcho::enter()?;
+        io::stdin().read_line(&mut answer)?;
+    }
+    note("");
+    Ok(answer.trim_end_matches(['\r', '\n']).to_owned())
+}
+
 /// Tells the user something beside the result.
 pub(crate) fn note(text: &str) {
     // Standard error may be closed; there is nobody to tell then.

@@ -80,7 +80,7 @@ fn kvm_is_used_by_vmm_only() -> anyhow::Result<()> {
 #[test]
 fn tokio_stays_out_of_the_monitor_and_the_guest() -> anyhow::Result<()> {
     // The monitor's server is the one exception, on a thread of its own.
-    assert_eq!(users(&dependencies()?, "tokio"), ["api", "engine", "image"]);
+    assert_eq!(users(&dependencies()?, "tokio"), ["api", "bulkhead", "engine", "image"]);
     Ok(())
 }
 

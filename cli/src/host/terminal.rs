@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 use std::panic;
 use std::sync::{Mutex, PoisonError};
 
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
 /// Whether both ends of the conversation are a terminal.
 pub(crate) fn is_interactive() -> bool {
@@ -26,7 +26,7 @@ static BEFORE: Mutex<Before> = Mutex::new(Before::Untouched);
 enum Before {
     /// The terminal is as it was.
     Untouched,
-    /// It is raw, and was like this.
+    /// It is raw or silent, and was like this.
     Raw(Termios),
     /// The process is ending: hands off.
     Ending,
@@ -56,6 +56,30 @@ impl RawMode {
 }
 
 impl Drop for RawMode {
+    fn drop(&mut self) {
+        restore(Before::Untouched);
+    }
+}
+
+/// Shows nothing of what is typed until it is dropped.
+pub(crate) struct NoEcho(());
+
+impl NoEcho {
+    /// For the terminal on standard input; nothing where that is none.
+    pub(crate) fn enter() -> io::Result<Self> {
+        let mut before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*before, Before::Untouched) && io::stdin().is_terminal() {
+            let settings = tcgetattr(io::stdin())?;
+            let mut silent = settings.clone();
+            silent.local_modes.remove(LocalModes::ECHO);
+            tcsetattr(io::stdin(), OptionalActions::Now, &silent)?;
+            *before = Before::Raw(settings);
+        }
+        Ok(Self(()))
+    }
+}
+
+impl Drop for NoEcho {
     fn drop(&mut self) {
         restore(Before::Untouched);
     }

@@ -1,0 +1,217 @@
+//! Networks.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use hyper::Method;
+use serde_json::{Value, json};
+
+use super::container::ps::short;
+use super::container::{labels, life, pairs, show};
+use crate::engine::{Engine, Query, for_each, with_engine};
+use crate::output;
+use crate::rows::{Column, Layout, at, row};
+
+#[derive(Subcommand)]
+pub(crate) enum Group {
+    /// Connect a container to a network
+    Connect(ConnectArgs),
+    /// Make a network
+    Create(CreateArgs),
+    /// Disconnect a container from a network
+    Disconnect(DisconnectArgs),
+    /// Show everything about networks
+    Inspect(show::InspectArgs),
+    /// List networks
+    #[command(alias = "list")]
+    Ls(LsArgs),
+    /// Remove networks
+    #[command(alias = "remove")]
+    Rm(RmArgs),
+    /// Remove networks that no container uses
+    Prune(life::PruneArgs),
+}
+
+/// Connects a container.
+#[derive(clap::Args)]
+pub(crate) struct ConnectArgs {
+    /// Further name in the network
+    #[arg(long)]
+    alias: Vec<String>,
+    /// IPv4 address
+    #[arg(long)]
+    ip: Option<String>,
+    /// IPv6 address
+    #[arg(long)]
+    ip6: Option<String>,
+    /// Name or id of the network
+    network: String,
+    /// Name or id of the container
+    container: String,
+}
+
+/// Makes a network.
+#[derive(clap::Args)]
+pub(crate) struct CreateArgs {
+    /// Driver: user or bridge
+    #[arg(short, long, default_value = "bridge")]
+    driver: String,
+    /// Addresses, such as 172.30.0.0/16
+    #[arg(long, value_name = "CIDR")]
+    subnet: Vec<String>,
+    /// The gateway's address
+    #[arg(long, value_name = "ADDRESS")]
+    gateway: Vec<String>,
+    /// Addresses for containers without one of their own choice
+    #[arg(long, value_name = "CIDR")]
+    ip_range: Vec<String>,
+    /// No way out
+    #[arg(long)]
+    internal: bool,
+    /// IPv6 too
+    #[arg(long)]
+    ipv6: bool,
+    /// Let containers be connected by hand
+    #[arg(long)]
+    attachable: bool,
+    /// Option for the driver
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    opt: Vec<String>,
+    /// Label: NAME[=VALUE]
+    #[arg(long, value_name = "LABEL")]
+    label: Vec<String>,
+    /// Name
+    name: String,
+}
+
+/// Disconnects a container.
+#[derive(clap::Args)]
+pub(crate) struct DisconnectArgs {
+    /// Even if the container is not there
+    #[arg(short, long)]
+    force: bool,
+    /// Name or id of the network
+    network: String,
+    /// Name or id of the container
+    container: String,
+}
+
+/// Lists networks.
+#[derive(clap::Args)]
+pub(crate) struct LsArgs {
+    /// Only those that match: driver=, id=, label=, name=, type=
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    filter: Vec<String>,
+    /// Whole ids
+    #[arg(long)]
+    no_trunc: bool,
+    /// Ids only
+    #[arg(short, long)]
+    quiet: bool,
+    #[command(flatten)]
+    layout: Layout,
+}
+
+/// Removes networks.
+#[derive(clap::Args)]
+pub(crate) struct RmArgs {
+    /// Do not fail for those that are not there
+    #[arg(short, long)]
+    force: bool,
+    /// Names or ids
+    #[arg(required = true)]
+    networks: Vec<String>,
+}
+
+const COLUMNS: [Column; 4] =
+    [("NETWORK ID", "ID"), ("NAME", "Name"), ("DRIVER", "Driver"), ("SCOPE", "Scope")];
+
+pub(crate) fn run(host: Option<&str>, group: Group) -> anyhow::Result<ExitCode> {
+    with_engine(host, |engine| async move {
+        match group {
+            Group::Connect(args) => connect(engine, args).await,
+            Group::Create(args) => create(engine, args).await,
+            Group::Disconnect(args) => {
+                let body = json!({ "Container": args.container, "Force": args.force });
+                let path = Query::path(&["networks", &args.network, "disconnect"]);
+                engine.act_with(Method::POST, path.as_str(), &body).await?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Group::Inspect(mut args) => {
+                args.only("network");
+                show::inspect(engine, args).await
+            }
+            Group::Ls(args) => ls(engine, args).await,
+            Group::Rm(args) => {
+                let (engine, force) = (&engine, args.force);
+                for_each(&args.networks, |name| async move {
+                    let path = Query::path(&["networks", name]);
+                    match engine.act(Method::DELETE, path.as_str()).await {
+                        Err(error) if force && error.is(hyper::StatusCode::NOT_FOUND) => Ok(()),
+                        result => Ok(result?),
+                    }
+                })
+                .await
+            }
+            Group::Prune(args) => {
+                let question = "This removes all networks that no container uses.";
+                life::prune(&engine, "networks", question, &args, &[]).await
+            }
+        }
+    })
+}
+
+async fn connect(engine: Engine, args: ConnectArgs) -> anyhow::Result<ExitCode> {
+    let mut endpoint = json!({ "Aliases": args.alias });
+    if args.ip.is_some() || args.ip6.is_some() {
+        endpoint["IPAMConfig"] = json!({ "IPv4Address": args.ip, "IPv6Address": args.ip6 });
+    }
+    let body = json!({ "Container": args.container, "EndpointConfig": endpoint });
+    let path = Query::path(&["networks", &args.network, "connect"]);
+    engine.act_with(Method::POST, path.as_str(), &body).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn create(engine: Engine, args: CreateArgs) -> anyhow::Result<ExitCode> {
+    let pools = args.subnet.iter().enumerate().map(|(index, subnet)| {
+        let mut pool = json!({ "Subnet": subnet });
+        if let Some(gateway) = args.gateway.get(index) {
+            pool["Gateway"] = json!(gateway);
+        }
+        if let Some(range) = args.ip_range.get(index) {
+            pool["IPRange"] = json!(range);
+        }
+        pool
+    });
+    let body = json!({
+        "Name": args.name, "Driver": args.driver, "Internal": args.internal,
+        "Attachable": args.attachable, "EnableIPv6": args.ipv6,
+        "Options": pairs("opt", &args.opt)?, "Labels": labels(&args.label, &[])?,
+        "IPAM": { "Driver": "default", "Config": pools.collect::<Vec<_>>() },
+    });
+    let made: Value = engine.post("/networks/create", &body).await?;
+    output::line(&at(&made, "/Id"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn ls(engine: Engine, args: LsArgs) -> anyhow::Result<ExitCode> {
+    let path = Query::path(&["networks"]).filters(&args.filter)?;
+    let list: Vec<Value> = engine.get(path.as_str()).await?;
+    let rows = list.iter().map(|network| {
+        row([
+            ("ID", short(&at(network, "/Id"), args.no_trunc)),
+            ("Name", at(network, "/Name")),
+            ("Driver", at(network, "/Driver")),
+            ("Scope", at(network, "/Scope")),
+            ("Internal", at(network, "/Internal")),
+            ("IPv6", at(network, "/EnableIPv6")),
+        ])
+    });
+    let rows: Vec<_> = rows.collect();
+    if args.quiet {
+        rows.iter().try_for_each(|row| output::line(&at(&row["ID"], "")))?;
+    } else {
+        args.layout.print(&COLUMNS, &rows)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

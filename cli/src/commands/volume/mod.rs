@@ -1,0 +1,139 @@
+//! Volumes.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use hyper::Method;
+use serde_json::{Value, json};
+
+use super::container::{labels, life, pairs, show};
+use crate::engine::{Query, for_each, with_engine};
+use crate::output;
+use crate::rows::{Column, Layout, at, row};
+
+#[derive(Subcommand)]
+pub(crate) enum Group {
+    /// Make a volume
+    Create(CreateArgs),
+    /// Show everything about volumes
+    Inspect(show::InspectArgs),
+    /// List volumes
+    #[command(alias = "list")]
+    Ls(LsArgs),
+    /// Remove volumes
+    #[command(alias = "remove")]
+    Rm(RmArgs),
+    /// Remove volumes that no container uses
+    Prune(VolumePruneArgs),
+}
+
+/// Makes a volume.
+#[derive(clap::Args)]
+pub(crate) struct CreateArgs {
+    /// Driver
+    #[arg(short, long, default_value = "local")]
+    driver: String,
+    /// Option for the driver
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    opt: Vec<String>,
+    /// Label: NAME[=VALUE]
+    #[arg(long, value_name = "LABEL")]
+    label: Vec<String>,
+    /// Name (default: one is made up)
+    name: Option<String>,
+}
+
+/// Lists volumes.
+#[derive(clap::Args)]
+pub(crate) struct LsArgs {
+    /// Only those that match: dangling=, driver=, label=, name=
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    filter: Vec<String>,
+    /// Names only
+    #[arg(short, long)]
+    quiet: bool,
+    #[command(flatten)]
+    layout: Layout,
+}
+
+/// Removes volumes.
+#[derive(clap::Args)]
+pub(crate) struct RmArgs {
+    /// Do not fail for those that are not there
+    #[arg(short, long)]
+    force: bool,
+    /// Names
+    #[arg(required = true)]
+    volumes: Vec<String>,
+}
+
+/// Removes unused volumes.
+#[derive(clap::Args)]
+pub(crate) struct VolumePruneArgs {
+    /// Those with names too
+    #[arg(short, long)]
+    all: bool,
+    #[command(flatten)]
+    prune: life::PruneArgs,
+}
+
+const COLUMNS: [Column; 2] = [("DRIVER", "Driver"), ("VOLUME NAME", "Name")];
+
+pub(crate) fn run(host: Option<&str>, group: Group) -> anyhow::Result<ExitCode> {
+    with_engine(host, |engine| async move {
+        match group {
+            Group::Create(args) => {
+                let body = json!({
+                    "Name": args.name, "Driver": args.driver,
+                    "DriverOpts": pairs("opt", &args.opt)?, "Labels": labels(&args.label, &[])?,
+                });
+                let made: Value = engine.post("/volumes/create", &body).await?;
+                output::line(&at(&made, "/Name"))?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Group::Inspect(mut args) => {
+                args.only("volume");
+                show::inspect(engine, args).await
+            }
+            Group::Ls(args) => {
+                let path = Query::path(&["volumes"]).filters(&args.filter)?;
+                let list: Value = engine.get(path.as_str()).await?;
+                let volumes = list["Volumes"].as_array().into_iter().flatten();
+                let rows = volumes.map(|volume| {
+                    row([
+                        ("Driver", at(volume, "/Driver")),
+                        ("Name", at(volume, "/Name")),
+                        ("Mountpoint", at(volume, "/Mountpoint")),
+                        ("Scope", at(volume, "/Scope")),
+                    ])
+                });
+                let rows: Vec<_> = rows.collect();
+                if args.quiet {
+                    rows.iter().try_for_each(|row| output::line(&at(&row["Name"], "")))?;
+                } else {
+                    args.layout.print(&COLUMNS, &rows)?;
+                }
+                Ok(ExitCode::SUCCESS)
+            }
+            Group::Rm(args) => {
+                let (engine, force) = (&engine, args.force);
+                for_each(&args.volumes, |name| async move {
+                    let path = Query::path(&["volumes", name]).flag("force", force);
+                    Ok(engine.act(Method::DELETE, path.as_str()).await?)
+                })
+                .await
+            }
+            Group::Prune(args) => {
+                let (question, filters) = if args.all {
+                    (
+                        "This removes all volumes that no container uses.",
+                        vec!["all=true".to_owned()],
+                    )
+                } else {
+                    ("This removes all volumes without a name that no container uses.", Vec::new())
+                };
+                life::prune(&engine, "volumes", question, &args.prune, &filters).await
+            }
+        }
+    })
+}
