@@ -1,6 +1,7 @@
 //! Containers: what they are, their life, their streams and their files.
 
 mod error;
+pub mod logs;
 pub mod moment;
 pub mod names;
 pub mod spec;
