@@ -1,11 +1,13 @@
 //! The services of an engine, as the API sees them.
 
-use crate::{events, system, volume};
+use crate::{container, events, system, volume};
 
 /// What there is one of in an engine. Services are cheap to clone, and know each other only as
 /// far as their own needs go.
 #[derive(Debug)]
 pub struct Engine {
+    /// Containers.
+    pub containers: container::Service,
     /// What happens, for those who listen.
     pub events: events::Bus,
     /// What the engine says of itself and its host.

@@ -14,6 +14,12 @@ pub fn now() -> OffsetDateTime {
     SystemTime::now().into()
 }
 
+/// Now, in nanoseconds since 1970.
+#[must_use]
+pub fn now_ns() -> u64 {
+    u64::try_from(now().unix_timestamp_nanos()).unwrap_or_default()
+}
+
 /// RFC 3339 in UTC, with as many digits of the second as there are.
 #[must_use]
 pub fn shortest(moment: OffsetDateTime) -> String {

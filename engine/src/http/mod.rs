@@ -12,6 +12,7 @@
 //! into Docker's. What the service does is not known here.
 
 pub mod body;
+mod containers;
 pub mod error;
 mod events;
 pub mod filters;
@@ -52,6 +53,7 @@ pub fn router(engine: Shared) -> Router {
         .merge(system::routes())
         .merge(events::routes())
         .merge(volumes::routes())
+        .merge(containers::routes())
         .merge(refused::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)

@@ -26,7 +26,7 @@ async fn texts(log: &Log, selection: Selection) -> Vec<String> {
 
 #[tokio::test]
 async fn chunks_become_lines_of_their_streams() {
-    let Fixture { log, .. } = fixture(u64::MAX, 1);
+    let Fixture { log, folder: _folder } = fixture(u64::MAX, 1);
     log.append(Source::Stdout, b"one\ntw");
     log.append(Source::Stderr, b"bad\n");
     log.append(Source::Stdout, b"o\nthree");
@@ -49,7 +49,7 @@ async fn lines_are_written_as_docker_writes_them() {
 
 #[tokio::test]
 async fn long_lines_are_split_at_16_kib() {
-    let Fixture { log, .. } = fixture(u64::MAX, 1);
+    let Fixture { log, folder: _folder } = fixture(u64::MAX, 1);
     log.append(Source::Stdout, &vec![b'x'; 40_000]);
     log.append(Source::Stdout, b"\n");
     let lengths: Vec<_> = texts(&log, Selection::ALL).await.iter().map(String::len).collect();
@@ -85,7 +85,7 @@ async fn a_rotated_log_is_bounded() {
 
 #[tokio::test]
 async fn followers_get_everything_across_rotations_and_end_with_the_run() {
-    let Fixture { log, .. } = fixture(2000, 4);
+    let Fixture { log, folder: _folder } = fixture(2000, 4);
     log.begin();
     let follow = Selection { follow: true, ..Selection::ALL };
     let mut reader = log.read(follow).await.unwrap();

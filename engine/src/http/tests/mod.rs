@@ -12,8 +12,11 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
+use crate::container;
 use crate::engine::Engine;
 use crate::events::Bus;
+use crate::paths::{Overrides, Paths};
+use crate::sandbox::{Guest, GuestOverrides, Sandboxes};
 use crate::store::Store;
 use crate::{system, volume};
 
@@ -21,6 +24,18 @@ use crate::{system, volume};
 struct Served {
     folder: TempDir,
     server: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+/// A guest that boots nothing: no machine is started here.
+fn no_guest(folder: &std::path::Path) -> Guest {
+    let file = folder.join("no-guest");
+    std::fs::write(&file, "").unwrap();
+    let overrides = GuestOverrides {
+        kernel: Some(file.clone()),
+        initrd: Some(file),
+        ..GuestOverrides::default()
+    };
+    Guest::find(&overrides).unwrap()
 }
 
 impl Served {
@@ -32,12 +47,26 @@ impl Served {
     async fn start_with() -> (Self, Arc<Engine>) {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("engine.redb")).unwrap();
-        let volumes = folder.path().join("volumes");
-        std::fs::create_dir(&volumes).unwrap();
+        let paths = Paths::find(Overrides {
+            state: Some(folder.path().join("state")),
+            runtime: Some(folder.path().join("run")),
+            socket: None,
+        });
+        let paths = paths.unwrap();
+        paths.prepare().unwrap();
         let events = Bus::new();
-        let engine = Engine {
+        let volumes = volume::Service::open(&store, paths.volumes(), events.clone()).await.unwrap();
+        let services = container::Services {
+            images: image::Store::open(&paths.images()).unwrap(),
+            sandboxes: Sandboxes::new(paths.clone(), no_guest(folder.path())),
+            volumes: volumes.clone(),
             events: events.clone(),
-            volumes: volume::Service::open(&store, volumes, events).await.unwrap(),
+            paths,
+        };
+        let engine = Engine {
+            containers: container::Service::open(&store, services).unwrap(),
+            events,
+            volumes,
             system: system::Service::new("test", folder.path(), true),
         };
         let engine = Arc::new(engine);

@@ -1,0 +1,414 @@
+//! Commands in running containers.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use agent_protocol::client::ExitStatus;
+use agent_protocol::message::{CloseInput, Exec, Request, Resize, Stdio, Terminal};
+use bollard_stubs::models::{ExecConfig, ExecInspectResponse, ProcessConfig};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::live::{Container, Run, lock};
+use super::machine::refused;
+use super::record::Phase;
+use super::spec::privileged;
+use super::{ContainerError, Service, names};
+use crate::agent::{Command, Streams};
+use crate::http::error::chain;
+use crate::http::multiplex::{Framing, Multiplexer, Output};
+
+/// Ended commands that are remembered, for clients that ask for the exit code.
+const REMEMBERED: usize = 1000;
+/// Commands at once, those included that were never started.
+const MOST: usize = 10_000;
+/// Bytes carried at once.
+const CHUNK: usize = 32 * 1024;
+
+/// All commands, running, to come, and some of the past.
+#[derive(Debug, Default)]
+pub struct Execs {
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    by_id: HashMap<String, Arc<ExecInstance>>,
+    ended: VecDeque<String>,
+}
+
+/// A command.
+#[derive(Debug)]
+pub struct ExecInstance {
+    /// Its id.
+    pub id: String,
+    container: Arc<Container>,
+    config: ExecConfig,
+    state: Mutex<ExecState>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct ExecState {
+    started: bool,
+    running: bool,
+    pid: u32,
+    session: Option<u64>,
+    exit_code: Option<i64>,
+}
+
+/// A command that was started: to be attached, or left alone.
+#[derive(Debug)]
+pub struct StartedExec {
+    instance: Arc<ExecInstance>,
+    execs: Arc<Execs>,
+    run: Arc<Run>,
+    command: Command,
+}
+
+impl Service {
+    /// Makes a command to be started later.
+    pub fn create_exec(
+        &self,
+        container: &Arc<Container>,
+        config: ExecConfig,
+    ) -> Result<String, ContainerError> {
+        match container.phase() {
+            Phase::Running => {}
+            Phase::Paused => {
+                let text = format!(
+                    "Container {} is paused, unpause the container before exec",
+                    container.id
+                );
+                return Err(ContainerError::Conflict(text));
+            }
+            _ => {
+                let text = format!("container {} is not running", container.id);
+                return Err(ContainerError::Conflict(text));
+            }
+        }
+        let words = config.cmd.as_deref().unwrap_or_default();
+        if words.is_empty() {
+            return Err(ContainerError::Invalid("No exec command specified".to_owned()));
+        }
+        let text = words.join(" ");
+        let id = names::new_id()?;
+        let instance = Arc::new(ExecInstance {
+            id: id.clone(),
+            container: Arc::clone(container),
+            config,
+            state: Mutex::default(),
+        });
+        {
+            let mut table = lock(&self.execs.table);
+            if table.by_id.len() >= MOST {
+                return Err(ContainerError::Conflict("too many exec instances".to_owned()));
+            }
+            table.by_id.insert(id.clone(), instance);
+        }
+        container.emit(format!("exec_create: {text}"), &[("execID", id.clone())]);
+        Ok(id)
+    }
+
+    /// The command of this id.
+    pub fn exec(&self, id: &str) -> Result<Arc<ExecInstance>, ContainerError> {
+        let table = lock(&self.execs.table);
+        table.by_id.get(id).cloned().ok_or_else(|| ContainerError::ExecNotFound(id.to_owned()))
+    }
+
+    /// Starts it; `detached` without streams.
+    pub async fn start_exec(
+        &self,
+        instance: &Arc<ExecInstance>,
+        detached: bool,
+        size: Option<(u16, u16)>,
+    ) -> Result<StartedExec, ContainerError> {
+        {
+            let mut state = lock(&instance.state);
+            if state.started {
+                let text = format!("Error: Exec command {} is already running", instance.id);
+                return Err(ContainerError::Conflict(text));
+            }
+            state.started = true;
+        }
+        let container = &instance.container;
+        let begun = async {
+            let run = container.running()?;
+            let exec = instance.message(detached, size);
+            let command =
+                run.machine.agent().exec(exec).await.map_err(|error| {
+                    refused(error, instance.words().first().map(String::as_str))
+                })?;
+            Ok((run, command))
+        }
+        .await;
+        match begun {
+            Ok((run, command)) => {
+                {
+                    let mut state = lock(&instance.state);
+                    state.running = true;
+                    state.pid = command.pid();
+                    state.session = Some(command.session());
+                }
+                let action = format!("exec_start: {}", instance.words().join(" "));
+                container.emit(action, &[("execID", instance.id.clone())]);
+                let (instance, execs) = (Arc::clone(instance), Arc::clone(&self.execs));
+                Ok(StartedExec { instance, execs, run, command })
+            }
+            Err(error) => {
+                let code = match &error {
+                    ContainerError::Program { code, .. } => *code,
+                    _ => 126,
+                };
+                self.execs.ended(instance, code);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Execs {
+    /// Notes an end, and forgets those that ended long ago.
+    fn ended(&self, instance: &ExecInstance, code: i64) {
+        {
+            let mut state = lock(&instance.state);
+            state.running = false;
+            state.exit_code = Some(code);
+        }
+        let mut table = lock(&self.table);
+        table.ended.push_back(instance.id.clone());
+        if table.ended.len() > REMEMBERED
+            && let Some(oldest) = table.ended.pop_front()
+        {
+            table.by_id.remove(&oldest);
+        }
+    }
+
+    /// Ids of the commands of a container that run.
+    #[must_use]
+    pub fn of(&self, container: &str) -> Vec<String> {
+        let table = lock(&self.table);
+        let running = table
+            .by_id
+            .values()
+            .filter(|instance| instance.container.id == container && lock(&instance.state).running);
+        running.map(|instance| instance.id.clone()).collect()
+    }
+
+    /// Forgets the commands of a container that is gone.
+    pub(super) fn forget(&self, container: &str) {
+        lock(&self.table).by_id.retain(|_, instance| instance.container.id != container);
+    }
+}
+
+impl ExecInstance {
+    fn words(&self) -> &[String] {
+        self.config.cmd.as_deref().unwrap_or_default()
+    }
+
+    /// Whether it has a terminal.
+    #[must_use]
+    pub fn tty(&self) -> bool {
+        self.config.tty.unwrap_or_default()
+    }
+
+    fn message(&self, detached: bool, size: Option<(u16, u16)>) -> Exec {
+        let spec = self.container.spec();
+        let bytes = |texts: &[String]| texts.iter().map(|text| text.clone().into_bytes()).collect();
+        let stream = |wanted: Option<bool>| {
+            if wanted.unwrap_or_default() && !detached { Stdio::Stream } else { Stdio::Null }.into()
+        };
+        let mut env = spec.process.env.clone();
+        for entry in self.config.env.iter().flatten() {
+            let name = entry.split_once('=').map_or(entry.as_str(), |(name, _)| name);
+            env.retain(|own| own.split_once('=').is_none_or(|(own, _)| own != name));
+            env.push(entry.clone());
+        }
+        let given = |text: &Option<String>, default: &str| {
+            text.clone().filter(|text| !text.is_empty()).unwrap_or_else(|| default.to_owned())
+        };
+        let mut confinement = spec.confinement.clone();
+        if self.config.privileged.unwrap_or_default() {
+            confinement = privileged(confinement.groups);
+        }
+        let (rows, columns) = size.unwrap_or((24, 80));
+        let terminal = self.tty().then(|| Terminal { rows: rows.into(), columns: columns.into() });
+        Exec {
+            argv: bytes(self.words()),
+            env: bytes(&env),
+            cwd: given(&self.config.working_dir, &spec.process.cwd).into_bytes(),
+            user: given(&self.config.user, &spec.process.user),
+            stdin: stream(self.config.attach_stdin),
+            stdout: stream(self.config.attach_stdout),
+            stderr: stream(self.config.attach_stderr),
+            terminal,
+            detach: true,
+            container: self.container.id.clone(),
+            confinement: Some(Box::new(confinement)),
+        }
+    }
+
+    /// Changes the size of its terminal.
+    pub async fn resize(&self, rows: u16, columns: u16) -> Result<(), ContainerError> {
+        let state = *lock(&self.state);
+        let session = state.session.filter(|_| state.running).ok_or_else(|| {
+            ContainerError::Conflict(format!("exec instance {} is not running", self.id))
+        })?;
+        let run = self.container.running()?;
+        let size = Some(Terminal { rows: rows.into(), columns: columns.into() });
+        let resized = run.machine.agent().act(Request::Resize(Resize { session, size })).await;
+        resized.map_err(|error| ContainerError::Machine(chain(&error)))
+    }
+
+    /// As Docker shows it.
+    #[must_use]
+    pub fn document(&self) -> ExecInspectResponse {
+        let state = *lock(&self.state);
+        let config = &self.config;
+        let mut words = self.words().iter().cloned();
+        ExecInspectResponse {
+            can_remove: Some(false),
+            detach_keys: Some(config.detach_keys.clone().unwrap_or_default()),
+            id: Some(self.id.clone()),
+            running: Some(state.running),
+            exit_code: state.exit_code,
+            process_config: Some(ProcessConfig {
+                privileged: Some(config.privileged.unwrap_or_default()),
+                user: config.user.clone(),
+                tty: Some(self.tty()),
+                entrypoint: words.next(),
+                arguments: Some(words.collect()),
+            }),
+            open_stdin: Some(config.attach_stdin.unwrap_or_default()),
+            open_stderr: Some(config.attach_stderr.unwrap_or_default()),
+            open_stdout: Some(config.attach_stdout.unwrap_or_default()),
+            container_id: Some(self.container.id.clone()),
+            pid: Some(state.pid.into()),
+        }
+    }
+}
+
+impl StartedExec {
+    /// Sees it to its end without a client.
+    pub async fn detached(mut self) {
+        // A terminal is there even so; what is written to it goes nowhere.
+        let terminal = self.command.streams.terminal.take();
+        let drained = async {
+            if let Some(mut terminal) = terminal {
+                // It ends with the command.
+                let _ = tokio::io::copy(&mut terminal, &mut tokio::io::sink()).await;
+            }
+        };
+        drained.await;
+        self.finish().await;
+    }
+
+    /// Carries the streams between the command and a client until the command has ended.
+    pub async fn attached<R, W>(mut self, input: R, client: W)
+    where
+        R: AsyncRead + Unpin + Send + 'static,
+        W: AsyncWrite + Unpin + Send,
+    {
+        let framing = if self.instance.tty() { Framing::Raw } else { Framing::Multiplexed };
+        let mut client = Multiplexer::new(framing, client);
+        let streams = std::mem::take(&mut self.command.streams);
+        let Streams { stdin, stdout, stderr, terminal } = streams;
+        let (run, session) = (Arc::clone(&self.run), self.command.session());
+        let feeding = match terminal {
+            Some(terminal) => {
+                let (output, sink) = terminal.into_split();
+                let feeding = tokio::spawn(feed(input, sink));
+                copy_out(Output::Stdout, Some(output), &mut client).await;
+                feeding
+            }
+            None => {
+                let feeding = tokio::spawn(async move {
+                    if let Some(stdin) = stdin {
+                        feed(input, stdin).await;
+                        // It may have ended.
+                        let close = Request::CloseInput(CloseInput { session });
+                        let _ = run.machine.agent().act(close).await;
+                    }
+                });
+                copy_both(stdout, stderr, &mut client).await;
+                feeding
+            }
+        };
+        self.finish().await;
+        feeding.abort();
+        // A client that has gone needs no end.
+        let _ = client.into_inner().shutdown().await;
+    }
+
+    async fn finish(self) {
+        let code = match self.command.wait().await {
+            Ok(status) => i64::from(ExitStatus::shell_code(status)),
+            // Its machine ended, and it with it.
+            Err(_) => 137,
+        };
+        self.execs.ended(&self.instance, code);
+        let more = [("execID", self.instance.id.clone()), ("exitCode", code.to_string())];
+        self.instance.container.emit("exec_die", &more);
+    }
+}
+
+/// Carries input until one side ends.
+async fn feed(mut input: impl AsyncRead + Unpin, mut sink: impl AsyncWrite + Unpin) {
+    let mut buffer = vec![0; CHUNK];
+    while let Ok(length @ 1..) = input.read(&mut buffer).await {
+        let chunk = buffer.get(..length).unwrap_or_default();
+        if sink.write_all(chunk).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Carries one stream. A client that has gone does not hold the command up.
+async fn copy_out<W: AsyncWrite + Unpin>(
+    output: Output,
+    stream: Option<impl AsyncRead + Unpin>,
+    client: &mut Multiplexer<W>,
+) {
+    let Some(mut stream) = stream else { return };
+    let mut buffer = vec![0; CHUNK];
+    let mut listens = true;
+    while let Ok(length @ 1..) = stream.read(&mut buffer).await {
+        if listens {
+            let chunk = buffer.get(..length).unwrap_or_default();
+            listens = client.write(output, chunk).await.is_ok();
+        }
+    }
+}
+
+/// Carries both streams as they come.
+async fn copy_both<W: AsyncWrite + Unpin>(
+    mut stdout: Option<impl AsyncRead + Unpin>,
+    mut stderr: Option<impl AsyncRead + Unpin>,
+    client: &mut Multiplexer<W>,
+) {
+    let (mut one, mut other) = (vec![0; CHUNK], vec![0; CHUNK]);
+    let mut listens = true;
+    while stdout.is_some() || stderr.is_some() {
+        let (output, read, buffer) = tokio::select! {
+            read = read_some(&mut stdout, &mut one) => (Output::Stdout, read, &one),
+            read = read_some(&mut stderr, &mut other) => (Output::Stderr, read, &other),
+        };
+        match (read, output) {
+            (Ok(length @ 1..), _) => {
+                let chunk = buffer.get(..length).unwrap_or_default();
+                listens = listens && client.write(output, chunk).await.is_ok();
+            }
+            (_, Output::Stdout) => stdout = None,
+            _ => stderr = None,
+        }
+    }
+}
+
+/// Reads from a stream that is there; one that is not never has anything.
+async fn read_some(
+    stream: &mut Option<impl AsyncRead + Unpin>,
+    buffer: &mut [u8],
+) -> std::io::Result<usize> {
+    match stream {
+        Some(stream) => stream.read(buffer).await,
+        None => std::future::pending().await,
+    }
+}

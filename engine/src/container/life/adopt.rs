@@ -1,0 +1,142 @@
+//! Finding containers again that an earlier engine left, and starting those that start by
+//! themselves.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use agent_protocol::message::{ContainerState, ContainerStatus, ListContainers, Reply, Request};
+
+use super::RemoveOptions;
+use super::supervise::{End, Pumps, supervise};
+use crate::container::live::{Container, Run};
+use crate::container::machine::Machine;
+use crate::container::record::Phase;
+use crate::container::{ContainerError, Service};
+use crate::http::error::chain;
+use crate::sandbox::Adopted;
+
+impl Service {
+    /// Compares what is written down with what there is: machines that run are looked after
+    /// again, those without a container are ended, and containers without a machine have ended.
+    /// To be called once, before clients are served.
+    pub async fn adopt(&self) -> Result<(), ContainerError> {
+        let all = self.all();
+        for container in &all {
+            self.claim_again(&container.record()).await;
+        }
+        let up: Vec<_> = all.iter().filter(|container| container.phase().is_up()).collect();
+        let kept = up.iter().map(|container| container.id.as_str());
+        let ended = self.ground.sandboxes.end_others(kept).await;
+        for name in ended.map_err(|error| ContainerError::Machine(chain(&error)))? {
+            log::info!("ended the machine {name}, which belonged to nothing");
+        }
+        for container in &up {
+            container.find_again().await;
+        }
+        for container in all {
+            container.resume_life();
+        }
+        Ok(())
+    }
+}
+
+impl Container {
+    /// Looks after its machine again, or writes down that it ended.
+    async fn find_again(self: &Arc<Self>) {
+        match self.adopt_run().await {
+            Ok(Some((run, pumps))) => {
+                self.set_run(Some(Arc::clone(&run)));
+                tokio::spawn(supervise(Arc::clone(self), run, pumps));
+            }
+            Ok(None) => self.ended_unseen("the engine was not there when it ended").await,
+            Err(error) => {
+                log::warn!("container {}: {error}", self.id);
+                self.ended_unseen(&error.to_string()).await;
+            }
+        }
+    }
+
+    async fn adopt_run(&self) -> Result<Option<(Arc<Run>, Pumps)>, ContainerError> {
+        let adopted = self.ground.sandboxes.adopt(&self.id).await;
+        let sandbox = match adopted.map_err(|error| ContainerError::Machine(chain(&error)))? {
+            Adopted::Running(sandbox) => sandbox,
+            Adopted::Ended(_) | Adopted::Gone => return Ok(None),
+        };
+        let machine = Machine::new(sandbox);
+        let Some(status) = self.status_in(&machine).await? else { return Ok(None) };
+        if status.session == 0 {
+            // Made, but not started: the engine went before.
+            return Ok(None);
+        }
+        let paused = status.state() == ContainerState::Paused;
+        let pumps = self.connect_streams(&machine, status.session).await?;
+        self.change(|record| {
+            record.state.phase = if paused { Phase::Paused } else { Phase::Running };
+            record.state.pid = status.pid;
+        })
+        .await?;
+        let ending = AtomicBool::new(self.with_record(|record| record.stopped_by_user));
+        let began = tokio::time::Instant::now();
+        let run = Run { machine, session: status.session, began, ending };
+        Ok(Some((Arc::new(run), pumps)))
+    }
+
+    async fn status_in(
+        &self,
+        machine: &Machine,
+    ) -> Result<Option<ContainerStatus>, ContainerError> {
+        let reply = machine.agent().request(Request::ListContainers(ListContainers {})).await;
+        match reply.map_err(|error| ContainerError::Machine(chain(&error)))? {
+            Reply::Containers(list) => {
+                Ok(list.containers.into_iter().find(|status| status.id == self.id))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// It ended while there was no engine.
+    async fn ended_unseen(&self, why: &str) {
+        if let Err(error) = self.ground.sandboxes.end(&self.id).await {
+            log::error!("container {}: {}", self.id, chain(&error));
+        }
+        let End { code, .. } = End::lost(why);
+        self.note(|record| {
+            // One that waited for another start had an end already.
+            if record.state.phase != Phase::Restarting {
+                record.state.exit_code = code;
+                record.state.error = why.to_owned();
+                record.state.finished_ns = crate::container::moment::now_ns();
+            }
+            record.state.phase = Phase::Exited;
+            record.state.pid = 0;
+        })
+        .await;
+        self.emit("die", &[("exitCode", code.to_string())]);
+    }
+
+    /// Does what was to come: removal, or a start.
+    fn resume_life(self: &Arc<Self>) {
+        let (phase, stopped) =
+            self.with_record(|record| (record.state.phase, record.stopped_by_user));
+        if phase.is_up() {
+            return;
+        }
+        let spec = self.spec();
+        let ran = phase != Phase::Created;
+        let container = Arc::clone(self);
+        if phase == Phase::Removing || (spec.auto_remove && ran) {
+            tokio::spawn(async move {
+                let options = RemoveOptions { volumes: true, force: false };
+                if let Err(error) = container.remove(options).await {
+                    log::warn!("container {}: {error}", container.id);
+                }
+            });
+        } else if ran && spec.restart.applies_at_engine_start(stopped) {
+            tokio::spawn(async move {
+                if let Err(error) = container.start().await {
+                    log::warn!("container {}: {error}", container.id);
+                }
+            });
+        }
+    }
+}

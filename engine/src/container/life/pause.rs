@@ -1,0 +1,54 @@
+//! Freezing a container and letting it go on.
+
+use agent_protocol::message::{ContainerRef, Request};
+
+use crate::container::ContainerError;
+use crate::container::live::Container;
+use crate::container::record::Phase;
+use crate::http::error::chain;
+
+impl Container {
+    /// Freezes all its processes.
+    pub async fn pause(&self) -> Result<(), ContainerError> {
+        let _operation = self.operation.lock().await;
+        match self.phase() {
+            Phase::Running => {}
+            Phase::Paused => {
+                let text = format!("Container {} is already paused", self.id);
+                return Err(ContainerError::Conflict(text));
+            }
+            Phase::Restarting => {
+                let text = format!(
+                    "Container {} is restarting, wait until the container is running",
+                    self.id
+                );
+                return Err(ContainerError::Conflict(text));
+            }
+            _ => {
+                let text = format!("Container {} is not running", self.id);
+                return Err(ContainerError::Conflict(text));
+            }
+        }
+        let id = ContainerRef { id: self.id.clone() };
+        let paused = self.running()?.machine.agent().act(Request::PauseContainer(id)).await;
+        paused.map_err(|error| ContainerError::Machine(chain(&error)))?;
+        self.change(|record| record.state.phase = Phase::Paused).await?;
+        self.emit("pause", &[]);
+        Ok(())
+    }
+
+    /// Lets them go on.
+    pub async fn unpause(&self) -> Result<(), ContainerError> {
+        let _operation = self.operation.lock().await;
+        if self.phase() != Phase::Paused {
+            let text = format!("Container {} is not paused", self.id);
+            return Err(ContainerError::Conflict(text));
+        }
+        let id = ContainerRef { id: self.id.clone() };
+        let resumed = self.running()?.machine.agent().act(Request::ResumeContainer(id)).await;
+        resumed.map_err(|error| ContainerError::Machine(chain(&error)))?;
+        self.change(|record| record.state.phase = Phase::Running).await?;
+        self.emit("unpause", &[]);
+        Ok(())
+    }
+}

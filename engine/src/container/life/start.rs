@@ -1,0 +1,252 @@
+//! Starting a container.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use agent_protocol::message::{Request, Stream};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::MutexGuard;
+use vm_spec::Mib;
+
+use super::supervise::{Pumps, supervise};
+use crate::container::live::{Container, Run};
+use crate::container::machine::{Machine, refused};
+use crate::container::record::Phase;
+use crate::container::{ContainerError, guest, moment};
+use crate::http::error::chain;
+use crate::sandbox::{Card, Disk, DiskContent, SandboxSpec, Share};
+
+/// Bytes of a writable disk where none are asked for: sparse, so this is a limit, not a cost.
+const DISK_SIZE: u64 = 64 << 30;
+
+impl Container {
+    /// Starts it.
+    ///
+    /// # Errors
+    ///
+    /// [`ContainerError::Unchanged`] where it runs already.
+    pub async fn start(self: &Arc<Self>) -> Result<(), ContainerError> {
+        let operation = self.operation.lock().await;
+        match self.phase() {
+            Phase::Running | Phase::Restarting => return Err(ContainerError::Unchanged),
+            Phase::Paused => {
+                let text = "cannot start a paused container, try unpause instead";
+                return Err(ContainerError::Conflict(text.to_owned()));
+            }
+            Phase::Removing | Phase::Dead => {
+                let text = "container is marked for removal and cannot be started";
+                return Err(ContainerError::Conflict(text.to_owned()));
+            }
+            Phase::Created | Phase::Exited => {}
+        }
+        self.change(|record| {
+            record.stopped_by_user = false;
+            record.restart_count = 0;
+        })
+        .await?;
+        let result = self.begin_run(&operation).await;
+        drop(operation);
+        match result {
+            Ok((run, pumps)) => {
+                tokio::spawn(supervise(Arc::clone(self), run, pumps));
+                Ok(())
+            }
+            Err(error) => {
+                self.start_failed(&error).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes down why a start failed; a container that was to be removed at its end goes.
+    async fn start_failed(self: &Arc<Self>, error: &ContainerError) {
+        let code = match error {
+            ContainerError::Program { code, .. } => *code,
+            _ => 128,
+        };
+        self.note(|record| {
+            record.state.phase = Phase::Created;
+            record.state.exit_code = code;
+            record.state.error = error.to_string();
+        })
+        .await;
+        self.streams.end_run();
+        self.progress.send_modify(|progress| progress.ends += 1);
+        if self.spec().auto_remove {
+            let removed = self.remove(super::RemoveOptions { volumes: true, force: false }).await;
+            if let Err(error) = removed {
+                log::warn!("container {}: {error}", self.id);
+            }
+        }
+    }
+
+    /// Starts the machine and the first process in it. `_operation` shows that nothing else
+    /// happens to the container meanwhile.
+    pub(super) async fn begin_run(
+        self: &Arc<Self>,
+        _operation: &MutexGuard<'_, ()>,
+    ) -> Result<(Arc<Run>, Pumps), ContainerError> {
+        let cards = self.join_networks().await?;
+        let begun = async {
+            let machine = self.start_machine(cards).await?;
+            match self.start_process(&machine).await {
+                Ok(begun) => Ok(begun),
+                Err(error) => {
+                    machine.end(&self.id, true).await;
+                    Err(error)
+                }
+            }
+        }
+        .await;
+        if begun.is_err() {
+            self.leave_networks().await;
+        }
+        let (run, pumps, pid) = begun?;
+        self.set_run(Some(Arc::clone(&run)));
+        let started = moment::now_ns();
+        // The container runs whatever becomes of this note.
+        self.note(|record| {
+            record.state.phase = Phase::Running;
+            record.state.pid = pid;
+            record.state.exit_code = 0;
+            record.state.oom_killed = false;
+            record.state.error.clear();
+            record.state.started_ns = started;
+        })
+        .await;
+        self.emit("start", &[]);
+        Ok((run, pumps))
+    }
+
+    /// Starts a machine with the container in it, but without its process.
+    pub(in crate::container) async fn start_machine(
+        &self,
+        cards: Vec<Card>,
+    ) -> Result<Machine, ContainerError> {
+        let spec = self.spec();
+        let record = self.record();
+        let image = self.ground.image(&record.image_id)?;
+        let layers = image.layers();
+        let count = layers.len();
+        let planned = guest::mounts(&record);
+        let (mounts, shares): (Vec<_>, Vec<Option<Share>>) =
+            planned.into_iter().map(|plan| (plan.mount, plan.share)).unzip();
+        let layers =
+            Disk { serial: guest::LAYERS.to_owned(), content: DiskContent::Layers(layers) };
+        let sandbox = SandboxSpec {
+            id: self.id.clone(),
+            cpus: spec.machine.cpus,
+            memory: Mib(spec.machine.memory_mib),
+            disks: vec![layers, self.writable_disk().await?],
+            shares: shares.into_iter().flatten().collect(),
+            cards,
+        };
+        let sandbox = self.ground.sandboxes.start(&sandbox).await;
+        let machine = Machine::new(sandbox.map_err(|e| ContainerError::Machine(chain(&e)))?);
+        let prepared = async {
+            let network = self.configure_network(&machine).await?;
+            let console = console_size(&record.host_config);
+            let create = guest::create(&self.id, &spec, count, mounts, &network, console);
+            let program = spec.process.argv.first().map(String::as_str);
+            let created = machine.agent().act(Request::CreateContainer(Box::new(create))).await;
+            created.map_err(|error| refused(error, program))
+        }
+        .await;
+        match prepared {
+            Ok(()) => Ok(machine),
+            Err(error) => {
+                machine.end(&self.id, false).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The disk for what the container writes; made at the first start.
+    async fn writable_disk(&self) -> Result<Disk, ContainerError> {
+        let path = self.folder().join("writable.ext4");
+        if !path.exists() {
+            let asked = self.spec().disk_size;
+            let size = if asked == 0 { DISK_SIZE } else { asked };
+            let made = self.ground.disks.make(size, &path).await;
+            made.map_err(|error| ContainerError::Machine(chain(&error)))?;
+        }
+        Ok(Disk { serial: guest::WRITABLE.to_owned(), content: DiskContent::Writable(path) })
+    }
+
+    /// Starts the first process and connects its streams.
+    async fn start_process(
+        &self,
+        machine: &Machine,
+    ) -> Result<(Arc<Run>, Pumps, u32), ContainerError> {
+        let spec = self.spec();
+        let program = spec.process.argv.first().map(String::as_str);
+        let started = machine.agent().start_container(&self.id).await;
+        let started = started.map_err(|error| refused(error, program))?;
+        let pumps = self.connect_streams(machine, started.session).await?;
+        let run = Run {
+            machine: machine.clone(),
+            session: started.session,
+            began: tokio::time::Instant::now(),
+            ending: AtomicBool::new(false),
+        };
+        Ok((Arc::new(run), pumps, started.pid))
+    }
+
+    /// Connects the streams of the first process: output to pumps, input to the container's.
+    pub(super) async fn connect_streams(
+        &self,
+        machine: &Machine,
+        session: u64,
+    ) -> Result<Pumps, ContainerError> {
+        let process = &self.spec().process;
+        let agent = machine.agent();
+        let connect = async |stream| {
+            let socket = agent.attach(session, stream).await;
+            socket.map_err(|error| ContainerError::Machine(chain(&error)))
+        };
+        self.streams.log().begin();
+        if process.tty {
+            let (output, input) = connect(Stream::Terminal).await?.into_split();
+            if process.open_stdin {
+                self.streams.input.open(Box::new(input));
+                return Ok(Pumps::terminal(&self.streams, output));
+            }
+            // Dropping the half would shut the connection down for writing only; the terminal's
+            // output goes on. It is kept all the same, as that end would hang the terminal up.
+            let pumps = Pumps::terminal(&self.streams, KeptOpen { output, _input: input });
+            return Ok(pumps);
+        }
+        let stdout = connect(Stream::Stdout).await?;
+        let stderr = connect(Stream::Stderr).await?;
+        if process.open_stdin {
+            let mut stdin = connect(Stream::Stdin).await?;
+            // Nothing to flush; it makes a broken connection known now rather than later.
+            let _ = stdin.flush().await;
+            self.streams.input.open(Box::new(stdin));
+        }
+        Ok(Pumps::plain(&self.streams, stdout, stderr))
+    }
+}
+
+/// A terminal's output whose input nobody gives.
+struct KeptOpen {
+    output: tokio::net::unix::OwnedReadHalf,
+    _input: tokio::net::unix::OwnedWriteHalf,
+}
+
+impl tokio::io::AsyncRead for KeptOpen {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        buffer: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::pin::Pin::new(&mut self.output).poll_read(cx, buffer)
+    }
+}
+
+/// The terminal's size that the client asked for: height, width.
+fn console_size(host: &bollard_stubs::models::HostConfig) -> Option<(u16, u16)> {
+    let size = host.console_size.as_ref()?;
+    let number = |index: usize| u16::try_from(*size.get(index)?).ok().filter(|n| *n > 0);
+    Some((number(0)?, number(1)?))
+}

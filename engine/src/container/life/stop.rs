@@ -1,0 +1,167 @@
+//! Ending a container: stop, kill, restart.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_protocol::message::{ContainerRef, Request, SignalContainer};
+
+use crate::agent::AgentError;
+use crate::container::ContainerError;
+use crate::container::live::{Container, Run};
+use crate::container::record::Phase;
+use crate::container::spec::signal;
+use crate::http::error::chain;
+
+/// A killed process that is not gone by then has hung its kernel; its machine is ended.
+const KILLED: Duration = Duration::from_secs(10);
+
+impl Container {
+    /// Asks it to end by `signal` (else the one it was made with), and ends it after `timeout`
+    /// (else the time it was made with; none waits for ever).
+    ///
+    /// # Errors
+    ///
+    /// [`ContainerError::Unchanged`] where it does not run.
+    pub async fn stop(
+        self: &Arc<Self>,
+        signal: Option<u32>,
+        timeout: Option<Option<Duration>>,
+    ) -> Result<(), ContainerError> {
+        let spec = self.spec();
+        if !self.phase().is_up() {
+            return Err(ContainerError::Unchanged);
+        }
+        self.change(|record| record.stopped_by_user = true).await?;
+        let Some(run) = self.run() else {
+            self.await_rest().await;
+            return Ok(());
+        };
+        run.set_ending();
+        let signal = signal.unwrap_or(spec.stop_signal);
+        let timeout = timeout.unwrap_or(spec.stop_timeout);
+        if let Err(error) = self.send(&run, signal).await {
+            log::debug!("container {}: {error}", self.id);
+        }
+        self.thaw(&run).await;
+        if !self.ends_within(&run, timeout).await {
+            self.end_by_force(&run).await;
+        }
+        self.emit("stop", &[]);
+        Ok(())
+    }
+
+    /// Sends a signal; `SIGKILL` also waits for the end.
+    pub async fn kill(self: &Arc<Self>, signal: u32) -> Result<(), ContainerError> {
+        let not_running = || {
+            let id = &self.id;
+            let text = format!("cannot kill container: {id}: container {id} is not running");
+            ContainerError::Conflict(text)
+        };
+        let run = match self.run() {
+            Some(run) => run,
+            None if self.phase() == Phase::Restarting => {
+                self.change(|record| record.stopped_by_user = true).await?;
+                self.await_rest().await;
+                return Ok(());
+            }
+            None => return Err(not_running()),
+        };
+        if signal == signal::KILL || signal == self.spec().stop_signal {
+            run.set_ending();
+            self.change(|record| record.stopped_by_user = true).await?;
+        }
+        match self.send(&run, signal).await {
+            Ok(()) => {}
+            // It ended while the signal was on its way.
+            Err(AgentError::Lost) => {}
+            Err(error) if signal != signal::KILL => {
+                return Err(ContainerError::Machine(chain(&error)));
+            }
+            Err(error) => log::debug!("container {}: {error}", self.id),
+        }
+        if signal == signal::KILL && !self.ends_within(&run, Some(KILLED)).await {
+            self.end_by_force(&run).await;
+        }
+        Ok(())
+    }
+
+    /// Stops it, if it runs, and starts it.
+    pub async fn restart(
+        self: &Arc<Self>,
+        signal: Option<u32>,
+        timeout: Option<Option<Duration>>,
+    ) -> Result<(), ContainerError> {
+        match self.stop(signal, timeout).await {
+            Ok(()) | Err(ContainerError::Unchanged) => {}
+            Err(error) => return Err(error),
+        }
+        match self.start().await {
+            Ok(()) | Err(ContainerError::Unchanged) => {}
+            Err(error) => return Err(error),
+        }
+        self.emit("restart", &[]);
+        Ok(())
+    }
+
+    /// Kills all of it, and its machine if that does not help.
+    async fn end_by_force(&self, run: &Arc<Run>) {
+        if let Err(error) = self.send(run, signal::KILL).await {
+            log::debug!("container {}: {error}", self.id);
+        }
+        if !self.ends_within(run, Some(KILLED)).await {
+            log::warn!("container {} does not end: its machine is ended", self.id);
+            run.machine.end(&self.id, false).await;
+            self.ends_within(run, None).await;
+        }
+    }
+
+    async fn send(&self, run: &Run, signal: u32) -> Result<(), AgentError> {
+        let message = SignalContainer { id: self.id.clone(), signal, all: false };
+        let sent = run.machine.agent().act(Request::SignalContainer(message)).await;
+        if sent.is_ok() {
+            self.emit("kill", &[("signal", signal.to_string())]);
+        }
+        sent
+    }
+
+    /// A frozen process takes no signal but SIGKILL.
+    async fn thaw(&self, run: &Run) {
+        if self.phase() == Phase::Paused {
+            let id = ContainerRef { id: self.id.clone() };
+            if let Err(error) = run.machine.agent().act(Request::ResumeContainer(id)).await {
+                log::debug!("container {}: {error}", self.id);
+            }
+        }
+    }
+
+    /// Waits for the end of `run`; none waits for ever.
+    async fn ends_within(&self, run: &Arc<Run>, limit: Option<Duration>) -> bool {
+        let mut progress = self.progress.subscribe();
+        let over =
+            |container: &Self| container.run().is_none_or(|current| !Arc::ptr_eq(&current, run));
+        // The end is counted after the run is taken away, so none is missed.
+        let ended = async {
+            let before = progress.borrow_and_update().ends;
+            if over(self) {
+                return;
+            }
+            // An error means that the container itself is gone.
+            let _ = progress.wait_for(|progress| progress.ends != before).await;
+        };
+        match limit {
+            Some(limit) => tokio::time::timeout(limit, ended).await.is_ok(),
+            None => {
+                ended.await;
+                true
+            }
+        }
+    }
+
+    /// Has a container that waits for another start give that up.
+    async fn await_rest(&self) {
+        let mut progress = self.progress.subscribe();
+        self.give_up.notify_one();
+        // An error means that the container itself is gone.
+        let _ = progress.wait_for(|progress| !progress.phase.is_up()).await;
+    }
+}

@@ -1,0 +1,79 @@
+//! Changing a container's limits and restart policy.
+
+use agent_protocol::message::{Request, UpdateContainer};
+use bollard_stubs::models::{ContainerUpdateBody, HostConfig};
+
+use crate::container::ContainerError;
+use crate::container::live::Container;
+use crate::http::error::chain;
+
+impl Container {
+    /// Takes over what is set in `body`; what warnings that gives.
+    pub async fn update(&self, body: ContainerUpdateBody) -> Result<Vec<String>, ContainerError> {
+        let _operation = self.operation.lock().await;
+        let old = self.with_record(|record| record.host_config.clone());
+        let mut new = old.clone();
+        take_over(&mut new, body);
+        let machine = self.spec().machine;
+        self.change(|record| record.host_config = new).await?;
+        if let Err(error) = self.read_spec() {
+            self.change(|record| record.host_config = old).await?;
+            return Err(error);
+        }
+        let spec = self.spec();
+        let mut warnings = Vec::new();
+        if let Some(run) = self.run() {
+            if spec.machine.memory_mib > machine.memory_mib || spec.machine.cpus > machine.cpus {
+                let text = "The machine of a running container keeps its size: a larger limit \
+                            takes effect at the next start.";
+                warnings.push(text.to_owned());
+            }
+            let (id, resources) = (self.id.clone(), Some(spec.limits));
+            let update = Request::UpdateContainer(UpdateContainer { id, resources });
+            let updated = run.machine.agent().act(update).await;
+            updated.map_err(|error| ContainerError::Machine(chain(&error)))?;
+        }
+        self.emit("update", &[]);
+        Ok(warnings)
+    }
+}
+
+/// Zero, empty and missing mean that it stays.
+fn take_over(host: &mut HostConfig, body: ContainerUpdateBody) {
+    let number = |old: &mut Option<i64>, new: Option<i64>| {
+        if new.unwrap_or_default() != 0 {
+            *old = new;
+        }
+    };
+    number(&mut host.cpu_shares, body.cpu_shares);
+    number(&mut host.memory, body.memory);
+    number(&mut host.memory_swap, body.memory_swap);
+    number(&mut host.memory_reservation, body.memory_reservation);
+    number(&mut host.cpu_period, body.cpu_period);
+    number(&mut host.cpu_quota, body.cpu_quota);
+    number(&mut host.nano_cpus, body.nano_cpus);
+    number(&mut host.pids_limit, body.pids_limit);
+    if body.cpuset_cpus.as_deref().is_some_and(|set| !set.is_empty()) {
+        host.cpuset_cpus = body.cpuset_cpus;
+    }
+    let named = body.restart_policy.filter(|policy| {
+        policy.name.is_some_and(|name| name != bollard_stubs::models::RestartPolicyNameEnum::EMPTY)
+    });
+    if named.is_some() {
+        host.restart_policy = named;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_said_stays() {
+        let mut host = HostConfig { memory: Some(7), cpu_shares: Some(5), ..Default::default() };
+        let body = r#"{"Memory":0,"CpuShares":9,"RestartPolicy":{"Name":""}}"#;
+        take_over(&mut host, serde_json::from_str(body).unwrap());
+        assert_eq!((host.memory, host.cpu_shares), (Some(7), Some(9)));
+        assert_eq!(host.restart_policy, None);
+    }
+}

@@ -1,0 +1,73 @@
+//! Commands in containers.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use bollard_stubs::models::{ExecConfig, ExecInspectResponse, ExecStartConfig, IdResponse};
+
+use super::super::multiplex::Framing;
+use super::super::{ApiError, ApiResult, Hijack, JsonBody, Query, Shared, body};
+use super::attach::size;
+use super::find;
+
+pub(super) async fn create(
+    State(engine): State<Shared>,
+    Path(id): Path<String>,
+    JsonBody(config): JsonBody<ExecConfig>,
+) -> ApiResult<(StatusCode, Json<IdResponse>)> {
+    let container = find(&engine, &id)?;
+    let id = engine.containers.create_exec(&container, config)?;
+    Ok((StatusCode::CREATED, Json(IdResponse { id })))
+}
+
+pub(super) async fn start(
+    State(engine): State<Shared>,
+    Path(id): Path<String>,
+    request: Request,
+) -> ApiResult {
+    let (mut parts, content) = request.into_parts();
+    let Ok(hijack) = Hijack::from_request_parts(&mut parts, &()).await;
+    let text = body::read(content).await?;
+    let config: ExecStartConfig = if text.trim_ascii().is_empty() {
+        ExecStartConfig::default()
+    } else {
+        serde_json::from_slice(&text)
+            .map_err(|error| ApiError::invalid(format!("invalid JSON: {error}")))?
+    };
+    let instance = engine.containers.exec(&id)?;
+    let detached = config.detach.unwrap_or_default();
+    let size = console_size(config.console_size.as_deref());
+    let started = engine.containers.start_exec(&instance, detached, size).await?;
+    if detached {
+        tokio::spawn(started.detached());
+        return Ok(StatusCode::OK.into_response());
+    }
+    let framing = if instance.tty() { Framing::Raw } else { Framing::Multiplexed };
+    let serve = async move |input, client| started.attached(input, client).await;
+    Ok(hijack.respond(framing, Body::empty(), serve))
+}
+
+fn console_size(size: Option<&[usize]>) -> Option<(u16, u16)> {
+    let [rows, columns] = size? else { return None };
+    let (rows, columns) = (u16::try_from(*rows).ok()?, u16::try_from(*columns).ok()?);
+    (rows > 0 && columns > 0).then_some((rows, columns))
+}
+
+pub(super) async fn resize(
+    State(engine): State<Shared>,
+    Path(id): Path<String>,
+    query: Query,
+) -> ApiResult<StatusCode> {
+    let (rows, columns) = size(&query)?;
+    engine.containers.exec(&id)?.resize(rows, columns).await?;
+    Ok(StatusCode::OK)
+}
+
+pub(super) async fn inspect(
+    State(engine): State<Shared>,
+    Path(id): Path<String>,
+) -> ApiResult<Json<ExecInspectResponse>> {
+    Ok(Json(engine.containers.exec(&id)?.document()))
+}
