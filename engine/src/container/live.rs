@@ -38,7 +38,7 @@ pub struct Container {
     run: Mutex<Option<Arc<Run>>>,
     pub(super) health: Mutex<Option<HealthState>>,
     /// One change of life at a time.
-    pub(super) operation: tokio::sync::Mutex<()>,
+    pub(super) operation: Arc<tokio::sync::Mutex<()>>,
     pub(super) progress: watch::Sender<Progress>,
     /// Wakes what waits to start it again.
     pub(super) give_up: Notify,
@@ -90,7 +90,7 @@ impl Container {
             spec: Mutex::new(Arc::new(spec)),
             run: Mutex::new(None),
             health: Mutex::new(None),
-            operation: tokio::sync::Mutex::new(()),
+            operation: Arc::default(),
             progress: watch::Sender::new(progress),
             give_up: Notify::new(),
             streams: Streams::new(log),
@@ -181,6 +181,17 @@ impl Container {
         let spec = self.with_record(ContainerRecord::spec)?;
         *lock(&self.spec) = Arc::new(spec);
         Ok(())
+    }
+
+    /// Whether it is gone.
+    #[must_use]
+    pub fn is_removed(&self) -> bool {
+        self.progress.borrow().removed
+    }
+
+    /// Tells of something that was done with it.
+    pub fn tell(&self, action: &str) {
+        self.emit(action, &[]);
     }
 
     /// Tells of an event.

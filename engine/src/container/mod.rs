@@ -10,6 +10,8 @@
 //! | [`streams`], [`logs`] | its output and input |
 //! | [`exec`] | commands in it |
 //! | [`health`] | probes of its health |
+//! | [`stats`] | what it uses |
+//! | [`files`] | its files, running or not |
 //! | [`document`] | it as `inspect` and `ps` show it |
 
 pub mod attach;
@@ -17,6 +19,7 @@ mod create;
 pub mod document;
 mod error;
 pub mod exec;
+pub mod files;
 mod ground;
 mod guest;
 pub mod health;
@@ -30,6 +33,7 @@ pub mod names;
 mod networks;
 pub mod record;
 pub mod spec;
+pub mod stats;
 pub mod streams;
 
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use engine::engine::Engine;
 use engine::paths::Paths;
 use engine::sandbox::{Guest, Sandboxes};
 use engine::store::{Record, Store};
-use engine::{events, system, volume};
+use engine::{container, events, system, volume};
 use serde::{Deserialize, Serialize};
 
 use super::Args;
@@ -30,11 +30,17 @@ pub(super) async fn engine(args: &Args, paths: &Paths) -> anyhow::Result<Engine>
     let rootless = !rustix::process::geteuid().is_root();
     let events = events::Bus::new();
     let volumes = volume::Service::open(&store, paths.volumes(), events.clone()).await?;
-    // There are no containers yet that machines could belong to.
-    for name in machines(args, paths).end_others([]).await? {
-        log::info!("Ended the machine {name}, which belonged to nothing");
-    }
-    Ok(Engine { events, system: system::Service::new(id, paths.state(), rootless), volumes })
+    let services = container::Services {
+        paths: paths.clone(),
+        images: image::Store::open(&paths.images())?,
+        sandboxes: machines(args, paths),
+        volumes: volumes.clone(),
+        events: events.clone(),
+    };
+    let containers = container::Service::open(&store, services)?;
+    containers.adopt().await?;
+    let system = system::Service::new(id, paths.state(), rootless);
+    Ok(Engine { containers, events, system, volumes })
 }
 
 fn machines(args: &Args, paths: &Paths) -> Sandboxes {

@@ -2,8 +2,10 @@
 
 mod attach;
 mod exec;
+mod files;
 mod life;
 mod list;
+mod stats;
 
 use std::sync::Arc;
 
@@ -33,6 +35,11 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/containers/{id}/resize", post(attach::resize))
         .route("/containers/{id}/attach", post(attach::attach))
         .route("/containers/{id}/logs", get(attach::logs))
+        .route("/containers/{id}/stats", get(stats::stats))
+        .route("/containers/{id}/top", get(stats::top))
+        .route("/containers/{id}/changes", get(files::changes))
+        .route("/containers/{id}/export", get(files::export))
+        .route("/containers/{id}/archive", get(files::read).head(files::status).put(files::write))
         .route("/containers/{id}/exec", post(exec::create))
         .route("/exec/{id}/start", post(exec::start))
         .route("/exec/{id}/resize", post(exec::resize))

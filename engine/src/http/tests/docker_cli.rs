@@ -50,7 +50,7 @@ async fn volumes_are_made_listed_shown_and_removed() {
     let list = ["volume", "ls", "--filter", "label=a=b", "--format", "{{.Driver}} {{.Name}}"];
     assert_eq!(served.docker(&list).await.as_deref(), Ok("local data"));
     let inspect = ["volume", "inspect", "data", "--format", "{{.Mountpoint}} {{.Labels.a}}"];
-    let folder = served.folder.path().join("volumes/data/_data");
+    let folder = served.folder.path().join("state/volumes/data/_data");
     assert_eq!(served.docker(&inspect).await, Ok(format!("{} b", folder.display())));
     assert_eq!(
         served.docker(&["volume", "rm", "data", "other"]).await.as_deref(),

@@ -16,7 +16,7 @@ use crate::container;
 use crate::engine::Engine;
 use crate::events::Bus;
 use crate::paths::{Overrides, Paths};
-use crate::sandbox::{Guest, GuestOverrides, Sandboxes};
+use crate::sandbox::{GuestOverrides, Sandboxes};
 use crate::store::Store;
 use crate::{system, volume};
 
@@ -24,18 +24,6 @@ use crate::{system, volume};
 struct Served {
     folder: TempDir,
     server: tokio::task::JoinHandle<std::io::Result<()>>,
-}
-
-/// A guest that boots nothing: no machine is started here.
-fn no_guest(folder: &std::path::Path) -> Guest {
-    let file = folder.join("no-guest");
-    std::fs::write(&file, "").unwrap();
-    let overrides = GuestOverrides {
-        kernel: Some(file.clone()),
-        initrd: Some(file),
-        ..GuestOverrides::default()
-    };
-    Guest::find(&overrides).unwrap()
 }
 
 impl Served {
@@ -58,7 +46,7 @@ impl Served {
         let volumes = volume::Service::open(&store, paths.volumes(), events.clone()).await.unwrap();
         let services = container::Services {
             images: image::Store::open(&paths.images()).unwrap(),
-            sandboxes: Sandboxes::new(paths.clone(), no_guest(folder.path())),
+            sandboxes: Sandboxes::new(paths.clone(), GuestOverrides::default()),
             volumes: volumes.clone(),
             events: events.clone(),
             paths,

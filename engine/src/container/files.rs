@@ -1,0 +1,190 @@
+//! Files of a container, running or not: `cp`, `export`, `diff` and the layer of a commit.
+//!
+//! A container that does not run has no machine; one is started for it without its process, and
+//! ended when the work is done.
+
+use std::sync::Arc;
+
+use agent_protocol::message::{
+    FailureKind, PathStatus, ReadArchive, ReadChanges, Reply, Request, StatPath, Stream,
+    WriteArchive,
+};
+use bollard_stubs::models::{ChangeType, FilesystemChange};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::sync::OwnedMutexGuard;
+
+use super::ContainerError;
+use super::live::Container;
+use super::machine::Machine;
+use super::record::Phase;
+use crate::agent::{AgentError, Command};
+use crate::http::error::chain;
+
+/// The machine in which a container's files are, for as long as this lives.
+#[derive(Debug)]
+pub struct Access {
+    container: Arc<Container>,
+    machine: Machine,
+    /// It was started for this.
+    temporary: Option<OwnedMutexGuard<()>>,
+}
+
+/// Why a transfer ended early.
+const TRANSFER: &str = "the transfer of files with the container broke off";
+
+impl Container {
+    /// Gets at its files.
+    pub async fn access(self: &Arc<Self>) -> Result<Access, ContainerError> {
+        if let Some(run) = self.run() {
+            let machine = run.machine.clone();
+            return Ok(Access { container: Arc::clone(self), machine, temporary: None });
+        }
+        let guard = Arc::clone(&self.operation).lock_owned().await;
+        // It may have been started meanwhile.
+        if let Some(run) = self.run() {
+            let machine = run.machine.clone();
+            return Ok(Access { container: Arc::clone(self), machine, temporary: None });
+        }
+        if matches!(self.phase(), Phase::Removing | Phase::Dead) {
+            return Err(ContainerError::NotFound(self.id.clone()));
+        }
+        let machine = self.start_machine(Vec::new()).await?;
+        Ok(Access { container: Arc::clone(self), machine, temporary: Some(guard) })
+    }
+}
+
+impl Access {
+    /// Ends a machine that was started for this, after writing out.
+    pub async fn close(self) {
+        if self.temporary.is_some() {
+            self.machine.end(&self.container.id, true).await;
+        }
+    }
+
+    fn failed(&self, path: &str) -> impl FnOnce(AgentError) -> ContainerError + use<> {
+        let (path, container) = (path.to_owned(), self.container.name());
+        move |error| match error.kind() {
+            Some(FailureKind::NoSuchPath) => ContainerError::NoPath { path, container },
+            _ => ContainerError::Machine(chain(&error)),
+        }
+    }
+
+    /// What a path is.
+    pub async fn status(&self, path: &str) -> Result<PathStatus, ContainerError> {
+        let id = self.container.id.clone();
+        let stat = Request::StatPath(StatPath { id, path: path.as_bytes().to_vec() });
+        match self.machine.agent().request(stat).await.map_err(self.failed(path))? {
+            Reply::PathStatus(status) => Ok(status),
+            _ => Err(ContainerError::Machine(AgentError::Unexpected.to_string())),
+        }
+    }
+
+    /// Begins to read a path as a tar archive.
+    pub async fn read(&self, read: ReadArchive) -> Result<Command, ContainerError> {
+        let path = String::from_utf8_lossy(&read.path).into_owned();
+        let read = ReadArchive { id: self.container.id.clone(), ..read };
+        let agent = self.machine.agent();
+        let begun = agent.start(Request::ReadArchive(read), &[Stream::Stdout]).await;
+        begun.map_err(self.failed(&path))
+    }
+
+    /// Unpacks an archive into a folder.
+    pub async fn write(
+        &self,
+        write: WriteArchive,
+        mut archive: impl AsyncRead + Unpin,
+    ) -> Result<(), ContainerError> {
+        let path = String::from_utf8_lossy(&write.path).into_owned();
+        let write = WriteArchive { id: self.container.id.clone(), ..write };
+        let agent = self.machine.agent();
+        let begun = agent.start(Request::WriteArchive(write), &[Stream::Stdin]).await;
+        let mut command = begun.map_err(self.failed(&path))?;
+        let mut copied = Ok(());
+        if let Some(mut stdin) = command.streams.stdin.take() {
+            copied = async {
+                tokio::io::copy(&mut archive, &mut stdin).await?;
+                stdin.shutdown().await
+            }
+            .await;
+        }
+        let status = command.wait().await.map_err(self.failed(&path))?;
+        if status.shell_code() != 0 {
+            let text = format!("failed to unpack into {path} (code {})", status.shell_code());
+            return Err(ContainerError::Machine(text));
+        }
+        copied.map_err(ContainerError::io(TRANSFER))
+    }
+
+    /// What differs from the image.
+    pub async fn changes(&self) -> Result<Vec<FilesystemChange>, ContainerError> {
+        let read = ReadChanges { id: self.container.id.clone() };
+        let agent = self.machine.agent();
+        let begun = agent.start(Request::ReadChanges(read), &[Stream::Stdout]).await;
+        let mut command = begun.map_err(self.failed("/"))?;
+        let mut changes = Vec::new();
+        if let Some(stdout) = command.streams.stdout.take() {
+            let mut reader = BufReader::new(stdout);
+            let mut record = Vec::new();
+            loop {
+                record.clear();
+                // A path has at most 4096 bytes; what the guest says is not trusted.
+                let mut limited = (&mut reader).take(8192);
+                let read = limited.read_until(0, &mut record).await;
+                if read.map_err(ContainerError::io(TRANSFER))? == 0 {
+                    break;
+                }
+                changes.extend(change(&record));
+            }
+        }
+        finish(command).await?;
+        Ok(changes)
+    }
+}
+
+/// `C /path`, with or without the NUL at its end.
+fn change(record: &[u8]) -> Option<FilesystemChange> {
+    let record = record.strip_suffix(b"\0").unwrap_or(record);
+    let (kind, path) = record.split_first_chunk::<2>()?;
+    let kind = match kind {
+        b"C " => ChangeType::_0,
+        b"A " => ChangeType::_1,
+        b"D " => ChangeType::_2,
+        _ => return None,
+    };
+    Some(FilesystemChange { path: String::from_utf8_lossy(path).into_owned(), kind })
+}
+
+/// Carries an archive to its end.
+pub async fn carry(
+    mut command: Command,
+    mut sink: impl AsyncWrite + Unpin,
+) -> Result<(), ContainerError> {
+    let mut copied = Ok(0);
+    if let Some(mut stdout) = command.streams.stdout.take() {
+        copied = tokio::io::copy(&mut stdout, &mut sink).await;
+    }
+    copied.map_err(ContainerError::io(TRANSFER))?;
+    finish(command).await?;
+    sink.shutdown().await.map_err(ContainerError::io(TRANSFER))
+}
+
+async fn finish(command: Command) -> Result<(), ContainerError> {
+    let status = command.wait().await;
+    match status.map_err(|error| ContainerError::Machine(chain(&error)))?.shell_code() {
+        0 => Ok(()),
+        code => Err(ContainerError::Machine(format!("{TRANSFER} (code {code})"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_read() {
+        assert_eq!(change(b"A /a b\0").unwrap().path, "/a b");
+        assert_eq!(change(b"D /gone").unwrap().kind, ChangeType::_2);
+        assert_eq!(change(b"X /what\0"), None);
+        assert_eq!(change(b"C"), None);
+    }
+}
