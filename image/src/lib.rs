@@ -2,6 +2,7 @@
 //! keeps them.
 #![forbid(unsafe_code)]
 
+pub mod archive;
 pub mod config;
 mod digest;
 mod erofs;

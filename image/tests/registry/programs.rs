@@ -1,0 +1,77 @@
+//! The programs of others that the tests run.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+const HOW: &str = "install it with: scripts/setup containers";
+
+/// A registry on a free port of this host.
+pub(crate) struct Registry {
+    /// Host and port.
+    pub(crate) address: String,
+    process: Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Registry {
+    /// Starts it; with a password it wants user `me` and password `secret`.
+    pub(crate) fn start(password: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().display();
+        let mut text = format!(
+            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {path}/data}}}}\n\
+             http: {{addr: \"127.0.0.1:0\"}}\n"
+        );
+        if password {
+            let line = "me:$2y$04$KBZyPEzTJGuYgQuqB6Psiu9GRcWMryli0ltUHu3ef4RnrQvzYC162\n";
+            std::fs::write(folder.path().join("users"), line).unwrap();
+            text += &format!("auth: {{htpasswd: {{realm: here, path: {path}/users}}}}\n");
+        }
+        let config = folder.path().join("config.yml");
+        std::fs::write(&config, text).unwrap();
+        let mut process = Command::new("docker-registry")
+            .arg("serve")
+            .arg(&config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("docker-registry does not run ({error}): {HOW}"));
+        let mut log = BufReader::new(process.stderr.take().unwrap());
+        let address = address(&mut log);
+        // It may not block on a full pipe.
+        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        Self { address, process, _folder: folder }
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Reads the log up to the line that tells where it listens.
+fn address(log: &mut impl BufRead) -> String {
+    let mut seen = String::new();
+    loop {
+        let mut line = String::new();
+        assert!(log.read_line(&mut line).unwrap() > 0, "docker-registry ended: {seen}");
+        if let Some((_, rest)) = line.split_once("listening on ") {
+            return rest.split(['"', ' ', ',']).next().unwrap().to_owned();
+        }
+        seen += &line;
+    }
+}
+
+/// Runs skopeo; its output.
+pub(crate) fn skopeo(arguments: &[&str]) -> String {
+    let output = Command::new("skopeo")
+        .arg("--insecure-policy")
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|error| panic!("skopeo does not run ({error}): {HOW}"));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "skopeo {arguments:?}: {error}");
+    String::from_utf8(output.stdout).unwrap()
+}
