@@ -66,7 +66,8 @@ fn mount_layers(rootfs: &Rootfs, disks: &Disks) -> Result<Vec<String>, RootfsErr
         let name = index.to_string();
         let target = make(&name)
             .map_err(|source| RootfsError::Prepare { what: "a layer's mount point", source })?;
-        attach("erofs", &text(device), "", MountAttrFlags::MOUNT_ATTR_RDONLY, &target)?;
+        // Of the file system too, not of the mount alone: the disk cannot be opened for writing.
+        attach("erofs", &text(device), "ro", MountAttrFlags::MOUNT_ATTR_RDONLY, &target)?;
         names.push(name);
     }
     if names.is_empty() {
