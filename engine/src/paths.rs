@@ -11,6 +11,7 @@
 //!  └── volumes/NAME/
 //!  runtime  $XDG_RUNTIME_DIR/bulkhead, as root /run/bulkhead
 //!  ├── bulkhead.sock     the engine's API
+//!  ├── engine.lock       as above
 //!  ├── machines/NAME/    a running machine's sockets and record
 //!  └── switch/           the switch's sockets
 //! ```
@@ -145,6 +146,12 @@ impl Paths {
     #[must_use]
     pub fn lock(&self) -> PathBuf {
         self.state.join("engine.lock")
+    }
+
+    /// The file that the engine of these machines holds locked: two states must not share them.
+    #[must_use]
+    pub fn runtime_lock(&self) -> PathBuf {
+        self.runtime.join("engine.lock")
     }
 
     /// The content store.

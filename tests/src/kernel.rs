@@ -80,7 +80,11 @@ impl Kernel {
 }
 
 /// A disk with all test programs, fio among them.
-pub(crate) fn tools_disk() -> anyhow::Result<PathBuf> {
+///
+/// # Errors
+///
+/// The image was not built.
+pub fn tools_disk() -> anyhow::Result<PathBuf> {
     image("tools", "tools.erofs")
 }
 

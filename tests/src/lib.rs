@@ -36,7 +36,7 @@ mod tiny_guest;
 pub use blueprint::TestVm;
 pub use cli::Cli;
 pub use console::Console;
-pub use kernel::{Format, Kernel};
+pub use kernel::{Format, Kernel, tools_disk};
 pub use pattern::{pattern, read_range};
 pub use process::{Process, program, wait_for_end};
 pub use running::RunningVm;

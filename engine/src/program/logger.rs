@@ -6,6 +6,9 @@ use std::thread;
 use log::{LevelFilter, Log, Metadata, Record};
 use time::OffsetDateTime;
 
+/// The crates whose words are all for the user.
+const OURS: [&str; 5] = ["bulkhead_engine", "engine", "image", "launch", "switch"];
+
 static LOGGER: Logger = Logger;
 
 struct Logger;
@@ -20,7 +23,8 @@ pub(super) fn start(level: LevelFilter) {
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         // What libraries say of themselves is for their authors.
-        metadata.target().starts_with("engine") || metadata.level() <= log::Level::Warn
+        let ours = OURS.iter().any(|name| metadata.target().starts_with(name));
+        ours || metadata.level() <= log::Level::Warn
     }
 
     fn log(&self, record: &Record<'_>) {

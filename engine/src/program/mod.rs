@@ -31,8 +31,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let paths = Paths::find(args.folders()?)?;
     paths.prepare()?;
     let holder = Holder { pid: std::process::id(), socket: paths.socket().to_owned() };
-    // Held until this process ends, however that happens.
-    let _hold = Hold::take(&paths.lock(), &holder)?;
+    // Both held until this process ends, however that happens.
+    let _holds = [Hold::take(&paths.lock(), &holder)?, Hold::take(&paths.runtime_lock(), &holder)?];
     let socket = match inherited {
         Some(listener) => ApiSocket::given(listener),
         None => ApiSocket::bind(paths.socket(), args.group.as_deref())?,
