@@ -97,9 +97,15 @@ impl Reference {
             return self.name();
         }
         let repository = &self.repository;
-        match repository.strip_prefix("library/") {
-            Some(official) if !official.contains('/') => official.to_owned(),
-            _ => repository.clone(),
+        let short = match repository.strip_prefix("library/") {
+            Some(official) if !official.contains('/') => official,
+            _ => repository,
+        };
+        // What is short must not mean something else: a registry, or an id.
+        let first = short.split_once('/').map_or("", |(first, _)| first);
+        match first.contains('.') || first == "localhost" || Digest::from_hex(short).is_some() {
+            true => self.name(),
+            false => short.to_owned(),
         }
     }
 
@@ -150,6 +156,9 @@ impl FromStr for Reference {
                 false => InvalidReference::Format(shown),
             }
         })?;
+        if parsed.repository().contains(|c: char| c.is_ascii_uppercase()) {
+            return Err(InvalidReference::UpperCase(parsed.repository().to_owned()));
+        }
         let digest = parsed
             .digest()
             .map(|digest| digest.parse().map_err(|_| InvalidReference::Algorithm(text.to_owned())))
@@ -202,6 +211,15 @@ mod tests {
     }
 
     #[test]
+    fn familiar_names_mean_the_same() {
+        for name in ["docker.io/a.b/c:1", "docker.io/localhost/a:1", "docker.io/library/a/b:1"] {
+            assert_eq!(canonical(&familiar(name)), name);
+        }
+        let like_an_id = format!("docker.io/library/{}:1", &DIGEST[7..]);
+        assert_eq!(canonical(&familiar(&like_an_id)), like_an_id);
+    }
+
+    #[test]
     fn digest_counts_where_a_tag_stands_beside_it() {
         let both: Reference = format!("busybox:1@{DIGEST}").parse().unwrap();
         assert_eq!(both.wanted(), DIGEST);
@@ -214,7 +232,9 @@ mod tests {
         for text in ["", ":", "a:", "a b", "-a", "a//b", "a:b:c", "../a", "a@sha256:12"] {
             assert!(text.parse::<Reference>().is_err(), "{text}");
         }
-        assert!(matches!("Busybox".parse::<Reference>(), Err(InvalidReference::UpperCase(_))));
+        for text in ["Busybox", "Team/app", "localhost:5000/Team/app"] {
+            assert!(matches!(text.parse::<Reference>(), Err(InvalidReference::UpperCase(_))));
+        }
         assert!(matches!(DIGEST[7..].parse::<Reference>(), Err(InvalidReference::LooksLikeId(_))));
     }
 }

@@ -98,8 +98,8 @@ async fn pushed_image_is_pulled_elsewhere_and_has_the_same_layers() {
     let (first, second) = (one.store.image(&id).unwrap(), two.store.image(&id).unwrap());
     assert_eq!(read(&first.layers()[0]), read(&second.layers()[0]));
     let known = format!("{}/team/app@{digest}", registry.address);
-    assert_eq!(first.repo_digests(), [known.clone()]);
-    assert_eq!(second.repo_digests(), [known.clone()]);
+    assert_eq!(first.repo_digests(), std::slice::from_ref(&known));
+    assert_eq!(second.repo_digests(), std::slice::from_ref(&known));
     assert_eq!(two.pull(&known).await.unwrap(), id);
 }
 
