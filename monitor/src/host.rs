@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use api::vm::config_state::{Host, HostProcessor};
 use api::vm::wire::{Logger, Metrics};
-use vm_spec::{HostFolderSpec, StreamSpec};
+use vm_spec::{HostFolderSpec, StreamSpec, SwitchPortSpec};
 use vmm::board::{Opened, inherited};
 
 use crate::flush::MetricsFile;
@@ -58,6 +58,10 @@ impl Host for OpenFiles {
 
     fn open_tap(&mut self, name: &str, queues: u16) -> io::Result<()> {
         self.devices.open_tap(name, queues).map_err(other)
+    }
+
+    fn open_switch_port(&mut self, port: &SwitchPortSpec) -> io::Result<()> {
+        self.devices.open_switch_port(port).map_err(other)
     }
 
     fn close_tap(&mut self, name: &str) {

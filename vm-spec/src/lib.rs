@@ -50,8 +50,8 @@ pub use boot::{BootSpec, DEFAULT_CMDLINE, MAX_CMDLINE};
 pub use component::{
     BalloonSpec, CacheMode, Component, ConsolePortSpec, ConsoleSpec, DiskCompositeSpec, DiskEngine,
     DiskFileSpec, DiskFormat, DiskSpec, EntropySpec, FsCache, FsSpec, HostFolderSpec, MmdsSpec,
-    MmdsVersion, NetSpec, SerialSpec, StreamSpec, TapFdSpec, TapSpec, VmGenIdSpec, VsockSpec,
-    VsockUnixSpec,
+    MmdsVersion, NetSpec, SerialSpec, StreamSpec, SwitchPortSpec, TapFdSpec, TapSpec, VmGenIdSpec,
+    VsockSpec, VsockUnixSpec,
 };
 pub use cpu::{
     BitPattern, BitPatternError, CapabilityModifier, CpuSpec, CpuTemplate, CpuidModifier,

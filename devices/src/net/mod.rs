@@ -2,9 +2,11 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use bitflags::bitflags;
 
+pub mod switch_port;
 pub mod tap;
 
 bitflags! {
@@ -45,4 +47,30 @@ pub trait NetBackend: AsFd + Send + Sync {
     /// Takes this queue out of the interface, or puts it back. A queue begins enabled; one that
     /// is not is neither read nor written.
     fn set_enabled(&self, enabled: bool) -> io::Result<()>;
+
+    /// Whether the cable is plugged in at the far end when the card is made.
+    fn is_plugged_in(&self) -> bool {
+        true
+    }
+
+    /// What a message that is shorter than a header, and so no frame, says of the cable at the far
+    /// end; `None`: nothing.
+    fn cable_word(&self, _message: &[u8]) -> Option<bool> {
+        None
+    }
+
+    /// The same once more, when this one has gone. `None`: there is no way back.
+    fn reconnect(&self) -> Option<io::Result<Arc<dyn NetBackend>>> {
+        None
+    }
+}
+
+/// Whether an error of a backend's descriptor is for ever: EBADFD is a tap that was deleted, the
+/// others are a socket whose peer has gone.
+pub(crate) fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EBADFD | libc::EBADF | libc::ENODEV | libc::ENOTCONN | libc::ECONNRESET)
+            | Some(libc::EPIPE)
+    )
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use disk::{CacheMode, DiskCompositeSpec, DiskEngine, DiskFileSpec, DiskFormat, DiskSpec};
 pub use fs::{FsCache, FsSpec, HostFolderSpec};
-pub use net::{MmdsSpec, MmdsVersion, NetSpec, TapFdSpec, TapSpec};
+pub use net::{MmdsSpec, MmdsVersion, NetSpec, SwitchPortSpec, TapFdSpec, TapSpec};
 pub use small::{BalloonSpec, EntropySpec, VmGenIdSpec};
 pub use stream::{ConsolePortSpec, ConsoleSpec, SerialSpec, StreamSpec};
 pub use vsock::{VsockSpec, VsockUnixSpec};
@@ -36,6 +36,8 @@ pub enum Component {
     Tap(TapSpec),
     /// Backend of a network device: a tap that is already open.
     TapFd(TapFdSpec),
+    /// Backend of a network device: a port of a user-mode switch.
+    SwitchPort(SwitchPortSpec),
     /// Device: virtio-vsock.
     Vsock(VsockSpec),
     /// Backend of a vsock device: unix sockets of the host.
@@ -69,6 +71,7 @@ impl Component {
             Self::Net(_) => "net",
             Self::Tap(_) => "tap",
             Self::TapFd(_) => "tap-fd",
+            Self::SwitchPort(_) => "switch-port",
             Self::Vsock(_) => "vsock",
             Self::VsockUnix(_) => "vsock-unix",
             Self::Console(_) => "console",

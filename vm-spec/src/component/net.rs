@@ -1,6 +1,7 @@
 //! Network devices.
 
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +67,16 @@ pub struct TapSpec {
 pub struct TapFdSpec {
     /// Number of the descriptor, inherited by the monitor.
     pub fd: u32,
+}
+
+/// A port of a user-mode switch, which carries frames over a unix socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SwitchPortSpec {
+    /// The socket at which the switch takes cards.
+    pub socket: PathBuf,
+    /// The port's name, 1 to 200 printable ASCII characters.
+    pub port: String,
 }
 
 /// The metadata service: HTTP at one address, answered by the device itself.

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     BalloonSpec, ComponentId, ConsoleSpec, DiskCompositeSpec, DiskFileSpec, DiskSpec, EntropySpec,
-    FsSpec, HostFolderSpec, NetSpec, SerialSpec, Slot, StreamSpec, TapFdSpec, TapSpec, VsockSpec,
-    VsockUnixSpec,
+    FsSpec, HostFolderSpec, NetSpec, SerialSpec, Slot, StreamSpec, SwitchPortSpec, TapFdSpec,
+    TapSpec, VsockSpec, VsockUnixSpec,
 };
 
 /// A virtio device in its slot.
@@ -83,6 +83,8 @@ pub enum NetBackend {
     Tap(TapSpec),
     /// An open tap.
     TapFd(TapFdSpec),
+    /// A port of a user-mode switch.
+    SwitchPort(SwitchPortSpec),
 }
 
 /// A vsock device and what carries its connections.

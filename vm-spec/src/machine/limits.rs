@@ -7,11 +7,13 @@ use super::SpecError;
 use crate::{
     BalloonSpec, BootSpec, ComponentId, ConsolePortSpec, ConsoleSpec, CpuSpec, DiskCompositeSpec,
     DiskSpec, FsSpec, MAX_MEMORY, MAX_VCPUS, MIN_MEMORY, MemoryBacking, MemorySpec, NetSpec,
-    StreamSpec, TapSpec, VsockSpec, VsockUnixSpec,
+    StreamSpec, SwitchPortSpec, TapSpec, VsockSpec, VsockUnixSpec,
 };
 
 /// Longest name of a network interface: Linux's `IFNAMSIZ` less the NUL.
 const MAX_INTERFACE_NAME: usize = 15;
+/// Longest name of a port of a switch.
+const MAX_SWITCH_PORT_NAME: usize = 200;
 /// Partitions of a composite disk: entries of the usual partition table.
 const MAX_PARTS: usize = 128;
 /// Ports of a console beside the console itself.
@@ -148,6 +150,25 @@ pub(super) fn check_tap(id: &ComponentId, tap: &TapSpec) -> Result<(), SpecError
         return Ok(());
     }
     Err(in_component(id, "name", quoted(name), "an interface name of 1 to 15 bytes"))
+}
+
+/// A port of a switch, the backend of `device` with so many queue pairs.
+pub(super) fn check_switch_port(
+    id: &ComponentId,
+    port: &SwitchPortSpec,
+    device: &ComponentId,
+    queue_pairs: u16,
+) -> Result<(), SpecError> {
+    check_path(&format!("components.{id}.socket"), &port.socket)?;
+    let name = &port.port;
+    let printable = name.bytes().all(|b| b.is_ascii_graphic());
+    if !(1..=MAX_SWITCH_PORT_NAME).contains(&name.len()) || !printable {
+        return Err(in_component(id, "port", quoted(name), "1 to 200 printable ASCII characters"));
+    }
+    match queue_pairs {
+        1 => Ok(()),
+        several => Err(in_component(device, "queue_pairs", several, "1 over a port of a switch")),
+    }
 }
 
 pub(super) fn check_vsock(id: &ComponentId, vsock: &VsockSpec) -> Result<(), SpecError> {

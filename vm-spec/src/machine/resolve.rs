@@ -100,6 +100,7 @@ impl<'a> Resolver<'a> {
             | Component::DiskComposite(_)
             | Component::Tap(_)
             | Component::TapFd(_)
+            | Component::SwitchPort(_)
             | Component::VsockUnix(_)
             | Component::Stream(_) => return Ok(()),
         };
@@ -180,9 +181,13 @@ impl<'a> Resolver<'a> {
                 NetBackend::Tap(tap.clone())
             }
             Component::TapFd(tap) => NetBackend::TapFd(*tap),
+            Component::SwitchPort(port) => {
+                limits::check_switch_port(&spec.backend, port, id, spec.queue_pairs)?;
+                NetBackend::SwitchPort(port.clone())
+            }
             _ => {
                 let field = format!("components.{id}.backend");
-                return Err(self.wrong(field, &spec.backend, "tap or tap-fd"));
+                return Err(self.wrong(field, &spec.backend, "tap, tap-fd or switch-port"));
             }
         };
         Ok(DeviceKind::Net(Net { spec: spec.clone(), backend }))
@@ -313,6 +318,7 @@ impl<'a> Resolver<'a> {
                     | Component::DiskComposite(_)
                     | Component::Tap(_)
                     | Component::TapFd(_)
+                    | Component::SwitchPort(_)
                     | Component::VsockUnix(_)
                     | Component::Stream(_)
             );

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use devices::char::{Backend, BackendError};
 use devices::disk::{Disk, FileDisk, OpenDiskError, OpenOptions};
 use devices::fs::{Cache, OpenShareError, Share, ShareOptions};
+use devices::net::switch_port::{ConnectPortError, SwitchPort};
 use devices::net::tap::{OpenTapError, Tap};
 use devices::vsock::{BindError, HostSockets};
-use vm_spec::{FsCache, HostFolderSpec, StreamSpec};
+use vm_spec::{FsCache, HostFolderSpec, StreamSpec, SwitchPortSpec};
 
 use super::inherited::{duplicate, inherited};
 
@@ -19,6 +20,7 @@ pub struct Opened {
     disks: Vec<FileDisk>,
     shares: Vec<Share>,
     taps: BTreeMap<String, Vec<Tap>>,
+    switch_ports: BTreeMap<(PathBuf, String), SwitchPort>,
     vsock: BTreeMap<PathBuf, HostSockets>,
     streams: Vec<(StreamSpec, Backend)>,
 }
@@ -96,6 +98,20 @@ impl Opened {
 
     pub(super) fn take_taps(&mut self, name: &str) -> Option<Vec<Tap>> {
         self.taps.remove(name)
+    }
+
+    /// Connects to a port of a switch.
+    ///
+    /// # Errors
+    /// Names the switch's socket and the port.
+    pub fn open_switch_port(&mut self, spec: &SwitchPortSpec) -> Result<(), ConnectPortError> {
+        let port = SwitchPort::connect(&spec.socket, &spec.port)?;
+        self.switch_ports.insert((spec.socket.clone(), spec.port.clone()), port);
+        Ok(())
+    }
+
+    pub(super) fn take_switch_port(&mut self, spec: &SwitchPortSpec) -> Option<SwitchPort> {
+        self.switch_ports.remove(&(spec.socket.clone(), spec.port.clone()))
     }
 
     /// Listens for connections to the guest.

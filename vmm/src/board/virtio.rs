@@ -32,6 +32,9 @@ use super::opened::{Opened, inherited_tap};
 /// Most files of a share that a guest can have looked up, whatever the limit of descriptors.
 const MAX_NODES: usize = 1 << 20;
 
+/// The MTU over a switch: the largest whose packets fit a frame of the largest size.
+const SWITCH_MTU: u16 = 65_520;
+
 /// Why a virtio device cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum VirtioError {
@@ -195,6 +198,33 @@ fn node_limit() -> usize {
     (limit / 4 * 3).min(MAX_NODES)
 }
 
+/// The queues of what carries a card's frames.
+fn net_queues(
+    net: &NetDevice,
+    opened: &mut Opened,
+) -> Result<Vec<Arc<dyn NetBackend>>, VirtioError> {
+    let taps = match &net.backend {
+        NetBackendSpec::Tap(tap) => opened.take_taps(&tap.name),
+        NetBackendSpec::TapFd(tap) => Some(vec![inherited_tap(tap.fd)?]),
+        NetBackendSpec::SwitchPort(spec) => {
+            let port = opened.take_switch_port(spec).ok_or(VirtioError::NotOpened)?;
+            return Ok(vec![Arc::new(port)]);
+        }
+    };
+    let taps = taps.ok_or(VirtioError::NotOpened)?;
+    Ok(taps.into_iter().map(|tap| -> Arc<dyn NetBackend> { Arc::new(tap) }).collect())
+}
+
+/// What the guest is told: over a switch nothing is segmented, so packets are as long as they can
+/// be, unless the document says otherwise.
+fn mtu(net: &NetDevice) -> Option<u16> {
+    let default = match net.backend {
+        NetBackendSpec::SwitchPort(_) => Some(SWITCH_MTU),
+        NetBackendSpec::Tap(_) | NetBackendSpec::TapFd(_) => None,
+    };
+    net.spec.mtu.or(default)
+}
+
 fn make_net(
     id: &ComponentId,
     net: &NetDevice,
@@ -202,23 +232,18 @@ fn make_net(
     detour: Option<Arc<dyn Detour>>,
     set: &mut DeviceSet,
 ) -> Result<AnyDevice, VirtioError> {
-    let taps = match &net.backend {
-        NetBackendSpec::Tap(tap) => opened.take_taps(&tap.name),
-        NetBackendSpec::TapFd(tap) => Some(vec![inherited_tap(tap.fd)?]),
-    };
-    let taps = taps.ok_or(VirtioError::NotOpened)?;
-    let count = u16::try_from(taps.len()).unwrap_or(u16::MAX);
-    let taps = taps.into_iter().map(|tap| -> Arc<dyn NetBackend> { Arc::new(tap) }).collect();
+    let queues = net_queues(net, opened)?;
+    let count = u16::try_from(queues.len()).unwrap_or(u16::MAX);
     let config = NetConfig {
         mac: net.spec.mac.map(|mac| mac.octets()),
-        mtu: net.spec.mtu,
+        mtu: mtu(net),
         speed_mbps: None,
         queue_size: net.spec.queue_size,
         rx_limiter: limits(net.spec.rx_rate_limiter),
         tx_limiter: limits(net.spec.tx_rate_limiter),
     };
     let loops = set.loops.busy(id.as_str(), count).map_err(VirtioError::Loop)?;
-    let net = shared(Net::new(config, taps, detour, &loops)?);
+    let net = shared(Net::new(config, queues, detour, &loops)?);
     set.nets.insert(id.clone(), Arc::clone(&net));
     Ok(net)
 }

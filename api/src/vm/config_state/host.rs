@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use vm_spec::{HostFolderSpec, StreamSpec};
+use vm_spec::{HostFolderSpec, StreamSpec, SwitchPortSpec};
 
 use super::super::wire::{Logger, Metrics};
 use super::static_template::HostProcessor;
@@ -43,6 +43,13 @@ pub trait Host {
     ///
     /// Those of opening.
     fn open_tap(&mut self, name: &str, queues: u16) -> io::Result<()>;
+
+    /// Connects to a port of a switch.
+    ///
+    /// # Errors
+    ///
+    /// Those of connecting, and the switch's refusal.
+    fn open_switch_port(&mut self, port: &SwitchPortSpec) -> io::Result<()>;
 
     /// Closes a tap interface that is not needed any more.
     fn close_tap(&mut self, name: &str);
@@ -115,6 +122,9 @@ impl Host for NoHost {
     }
     fn close_drive(&mut self, _: &Path) {}
     fn open_tap(&mut self, _: &str, _: u16) -> io::Result<()> {
+        Ok(())
+    }
+    fn open_switch_port(&mut self, _: &SwitchPortSpec) -> io::Result<()> {
         Ok(())
     }
     fn close_tap(&mut self, _: &str) {}

@@ -13,6 +13,7 @@ use super::control::{ControlHandler, Visible};
 use super::detour::Detour;
 use super::filter::MacAddress;
 use super::handler::{PairHandler, Port};
+use super::link::Link;
 use super::metrics::NetMetrics;
 use super::rx::RxMode;
 use crate::net::NetBackend;
@@ -49,6 +50,7 @@ pub struct Net {
     features: u64,
     queue_sizes: Vec<u16>,
     visible: Arc<Visible>,
+    link: Arc<Link>,
     pairs: Vec<Remote<PairHandler>>,
     control: Remote<ControlHandler>,
     rx_limiter: Arc<SharedLimiter>,
@@ -73,11 +75,14 @@ impl Net {
         let metrics = Arc::<NetMetrics>::default();
         let rx_limiter = Arc::new(SharedLimiter::new(config.rx_limiter));
         let tx_limiter = Arc::new(SharedLimiter::new(config.tx_limiter));
+        let link = Arc::<Link>::default();
+        link.set_alive(backends.iter().all(|backend| backend.is_plugged_in()));
         let mut pairs = Vec::with_capacity(backends.len());
         for (backend, event_loop) in backends.into_iter().zip(loops.iter().cycle()) {
             let port = Port {
                 backend,
                 detour: detour.clone(),
+                link: Arc::clone(&link),
                 metrics: Arc::clone(&metrics),
                 rx_limiter: Arc::clone(&rx_limiter),
                 tx_limiter: Arc::clone(&tx_limiter),
@@ -87,7 +92,6 @@ impl Net {
         }
         let visible = Arc::<Visible>::default();
         visible.set_mac(config.mac);
-        visible.set_status(VIRTIO_NET_S_LINK_UP, true);
         let handler = ControlHandler::new(
             Arc::clone(&visible),
             Arc::clone(&metrics),
@@ -104,6 +108,7 @@ impl Net {
             config,
             queue_sizes,
             visible,
+            link,
             pairs,
             control,
             rx_limiter,
@@ -144,12 +149,9 @@ impl Net {
 
     /// Plugs the cable or pulls it, and tells the driver. While it is out, frames are lost.
     pub fn set_link(&self, up: bool) {
-        self.visible.set_status(VIRTIO_NET_S_LINK_UP, up);
+        self.link.set_plugged_in(up);
         for pair in &self.pairs {
             let _ = pair.cast(move |handler, cx| handler.set_link(up, cx));
-        }
-        if let Some(activation) = &self.activation {
-            activation.interrupt.config_changed();
         }
     }
 
@@ -203,12 +205,14 @@ impl VirtioDevice for Net {
     }
 
     fn read_config(&self, offset: u64, data: &mut [u8]) {
-        let (mac, status) = (self.visible.mac(), self.visible.status());
+        let link = if self.link.is_up() { VIRTIO_NET_S_LINK_UP as u16 } else { 0 };
+        let (mac, status) = (self.visible.mac(), self.visible.status() | link);
         let space = config::config_space(&self.config, mac, status, self.pairs.len() as u16);
         read_config_bytes(&space, offset, data);
     }
 
     fn activate(&mut self, activation: Activation) {
+        self.link.set_interrupt(Some(Arc::clone(&activation.interrupt)));
         self.begin(activation.features);
         self.activation = Some(activation);
     }
@@ -237,6 +241,7 @@ impl VirtioDevice for Net {
 
     fn reset(&mut self) {
         self.activation = None;
+        self.link.set_interrupt(None);
         self.visible.set_mac(self.config.mac);
         self.visible.set_status(VIRTIO_NET_S_ANNOUNCE, false);
         self.begin(0);

@@ -10,8 +10,10 @@ use vmm_sys_util::epoll::EventSet;
 
 use super::detour::Detour;
 use super::filter::RxFilter;
+use super::header::HEADER_LEN;
 #[cfg(feature = "fake-driver")]
 use super::header::{LARGE_FRAME, PLAIN_FRAME};
+use super::link::Link;
 use super::metrics::NetMetrics;
 use super::rx::{Receiver, RxMode, Sources};
 use super::tx::Transmitter;
@@ -39,6 +41,7 @@ const MIN_DETOUR_WAIT: Duration = Duration::from_millis(1);
 pub(super) struct Port {
     pub(super) backend: Arc<dyn NetBackend>,
     pub(super) detour: Option<Arc<dyn Detour>>,
+    pub(super) link: Arc<Link>,
     pub(super) metrics: Arc<NetMetrics>,
     pub(super) rx_limiter: Arc<SharedLimiter>,
     pub(super) tx_limiter: Arc<SharedLimiter>,
@@ -63,6 +66,7 @@ pub(super) enum Progress {
 pub struct PairHandler {
     port: Port,
     mode: RxMode,
+    offloads: Offloads,
     filter: Arc<RxFilter>,
     rx: Option<Receiver>,
     tx: Option<Transmitter>,
@@ -87,6 +91,7 @@ impl PairHandler {
         Ok(Self {
             port,
             mode: RxMode::default(),
+            offloads: Offloads::empty(),
             filter: Arc::new(RxFilter::open(None)),
             rx: None,
             tx: None,
@@ -113,6 +118,7 @@ impl PairHandler {
         let mut handler = Self::new(Port {
             backend,
             detour: None,
+            link: Arc::default(),
             metrics: Arc::default(),
             rx_limiter: Arc::new(SharedLimiter::new(LimiterConfig::default())),
             tx_limiter: Arc::new(SharedLimiter::new(LimiterConfig::default())),
@@ -152,6 +158,7 @@ impl PairHandler {
 
     /// Sets what the driver takes over from the backend, for all pairs.
     pub(super) fn set_offloads(&mut self, offloads: Offloads) -> io::Result<()> {
+        self.offloads = offloads;
         self.port.backend.set_offloads(offloads)
     }
 
@@ -172,15 +179,49 @@ impl PairHandler {
         Ok(())
     }
 
-    /// Plugs the cable or pulls it. What the host sent meanwhile is lost.
+    /// Plugs the cable or pulls it. What the host sent meanwhile is lost. A backend that has gone
+    /// is looked for again.
     pub(super) fn set_link(&mut self, up: bool, cx: &mut Context<'_>) {
-        if up && !self.link_up && self.enabled {
-            let mut scrap = [0; 16];
-            let stale = || rustix::io::read(self.port.backend.as_fd(), &mut scrap).is_ok();
-            let _ = std::iter::repeat_with(stale).take(MAX_STALE).take_while(|read| *read).count();
+        if up && self.gone {
+            self.reconnect(cx);
+        } else if up && !self.link_up && self.enabled {
+            self.discard_stale();
         }
         self.link_up = up;
         self.look_again(cx);
+    }
+
+    fn discard_stale(&self) {
+        let mut scrap = [0; 16];
+        for _ in 0..MAX_STALE {
+            match rustix::io::read(self.port.backend.as_fd(), &mut scrap) {
+                // The end shows itself when receiving.
+                Ok(0) | Err(_) => return,
+                Ok(len) => {
+                    let word = scrap.get(..len).filter(|word| word.len() < HEADER_LEN);
+                    if let Some(alive) = word.and_then(|word| self.port.backend.cable_word(word)) {
+                        self.port.link.set_alive(alive);
+                    }
+                }
+            }
+        }
+    }
+
+    fn reconnect(&mut self, cx: &mut Context<'_>) {
+        match self.port.backend.reconnect() {
+            None => {}
+            Some(Err(error)) => error!("the host's network interface is still gone: {error}"),
+            Some(Ok(backend)) => {
+                self.port.backend = backend;
+                self.gone = false;
+                self.tx_blocked = false;
+                if let Err(error) = self.port.backend.set_offloads(self.offloads) {
+                    error!("failed to set the host's interface up for the guest: {error}");
+                }
+                self.watch_backend(cx);
+                self.port.link.set_alive(self.port.backend.is_plugged_in());
+            }
+        }
     }
 
     /// Tries whatever waited for the rate limits, which have changed.
@@ -252,6 +293,8 @@ impl PairHandler {
         if !self.gone {
             error!("the host's network interface has gone: {error}");
             self.gone = true;
+            self.port.metrics.backend_lost.increment();
+            self.port.link.set_alive(false);
             self.watch_backend(cx);
         }
     }

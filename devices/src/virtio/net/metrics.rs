@@ -24,6 +24,8 @@ pub struct NetMetrics {
     pub detour_taken: Counter,
     /// Frames from the detour to the guest.
     pub detour_given: Counter,
+    /// Times that the backend went for good, or until it was connected again.
+    pub backend_lost: Counter,
     /// Commands of the control queue that were refused.
     pub control_errors: Counter,
 }

@@ -19,6 +19,7 @@ mod device;
 mod filter;
 mod handler;
 mod header;
+mod link;
 mod metrics;
 mod rx;
 mod tx;

@@ -10,6 +10,7 @@ use super::handler::{Port, Progress};
 use super::header::{
     ETHERNET_HEADER_LEN, HEADER_LEN, LARGE_FRAME, NUM_BUFFERS_AT, NetHeader, PLAIN_FRAME,
 };
+use crate::net::is_gone;
 use crate::virtio::buffers::{Buffers, MAX_IOVECS};
 use crate::virtio::queue::{Chain, Queue, QueueState};
 
@@ -186,6 +187,7 @@ impl Receiver {
                 port.metrics.rx_filtered.increment();
                 Obtained::Dropped
             }
+            Ok(Some(len)) if len < HEADER_LEN => self.hear(port, len),
             Ok(_) => {
                 port.metrics.rx_dropped.increment();
                 Obtained::Dropped
@@ -198,6 +200,18 @@ impl Receiver {
                 Obtained::Nothing
             }
         }
+    }
+
+    /// Takes what came in place of a frame.
+    fn hear(&self, port: &Port, len: usize) -> Obtained {
+        let mut word = [0; HEADER_LEN];
+        let copied = self.space.copy_to(&mut word);
+        let word = copied.ok().and(word.get(..len)).unwrap_or_default();
+        match port.backend.cable_word(word) {
+            Some(plugged_in) => port.link.set_alive(plugged_in),
+            None => port.metrics.rx_dropped.increment(),
+        }
+        Obtained::Dropped
     }
 
     fn is_wanted(&self, filter: &RxFilter) -> bool {
@@ -276,14 +290,4 @@ fn is_acceptable(chain: &Chain) -> bool {
         && chain.writable.is_valid()
         && chain.writable.len() >= size_of::<NetHeader>()
         && chain.writable.ranges() < MAX_IOVECS
-}
-
-/// Whether an error of the backend's descriptor is for ever: EBADFD is a tap that was deleted, the
-/// others are a socket whose peer has gone.
-pub(super) fn is_gone(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EBADFD | libc::EBADF | libc::ENODEV | libc::ENOTCONN | libc::ECONNRESET)
-            | Some(libc::EPIPE)
-    )
 }

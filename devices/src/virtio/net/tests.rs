@@ -10,6 +10,7 @@ use rustix::net::{recv, send, socketpair};
 use super::detour::Detour;
 use super::handler::{PairHandler, Port};
 use super::header::{HEADER_LEN, LARGE_FRAME, NetHeader, PLAIN_FRAME};
+use super::link::Link;
 use super::metrics::NetMetrics;
 use super::rx::RxMode;
 use crate::net::{NetBackend, Offloads};
@@ -22,6 +23,7 @@ mod detour;
 mod host_tap;
 mod hostile;
 mod receive;
+mod switch_port;
 mod transmit;
 
 const RX: u16 = 0;
@@ -93,6 +95,7 @@ struct Rig {
     network: OwnedFd,
     metrics: Arc<NetMetrics>,
     rx_limiter: Arc<SharedLimiter>,
+    link: Arc<Link>,
 }
 
 impl Rig {
@@ -108,9 +111,11 @@ impl Rig {
     fn over(backend: Arc<dyn NetBackend>, network: OwnedFd, mode: RxMode, parts: Parts) -> Self {
         let metrics = Arc::<NetMetrics>::default();
         let rx_limiter = Arc::new(SharedLimiter::new(parts.rx_limiter));
+        let link = Arc::<Link>::default();
         let port = Port {
             backend,
             detour: parts.detour,
+            link: Arc::clone(&link),
             metrics: Arc::clone(&metrics),
             rx_limiter: Arc::clone(&rx_limiter),
             tx_limiter: Arc::new(SharedLimiter::new(parts.tx_limiter)),
@@ -120,7 +125,7 @@ impl Rig {
         let rx = FakeDriver::new(256);
         let tx = rx.sibling(TX, 256);
         let event_loop = FakeLoop::new().unwrap();
-        Self { handler, event_loop, rx, tx, network, metrics, rx_limiter }
+        Self { handler, event_loop, rx, tx, network, metrics, rx_limiter, link }
     }
 
     /// Starts both queues, as they are by now.

@@ -9,7 +9,7 @@ use zerocopy::{FromBytes, IntoBytes};
 use super::detour::{Detour, PEEK};
 use super::handler::{Port, Progress};
 use super::header::{ETHERNET_HEADER_LEN, HEADER_LEN, LARGE_FRAME, NetHeader};
-use super::rx::is_gone;
+use crate::net::is_gone;
 use crate::occurrences::Occurrences;
 use crate::virtio::buffers::{Buffers, MAX_IOVECS};
 use crate::virtio::queue::{Chain, Queue, QueueState};

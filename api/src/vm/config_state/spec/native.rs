@@ -44,6 +44,7 @@ pub(in crate::vm::config_state) fn open_all(
                 NetBackend::Tap(tap) => {
                     host.open_tap(&tap.name, net.spec.queue_pairs).map_err(cannot)?;
                 }
+                NetBackend::SwitchPort(port) => host.open_switch_port(port).map_err(cannot)?,
                 // It is open already.
                 NetBackend::TapFd(_) => {}
             },
@@ -176,6 +177,7 @@ fn add_device(config: &mut FullVmConfiguration, id: &str, kind: &DeviceKind) {
             host_dev_name: match &net.backend {
                 NetBackend::Tap(tap) => tap.name.clone(),
                 NetBackend::TapFd(tap) => format!("fd:{}", tap.fd),
+                NetBackend::SwitchPort(port) => port.port.clone(),
             },
             guest_mac: net.spec.mac,
             mtu: net.spec.mtu,

@@ -40,6 +40,9 @@ impl Host for FakeHost {
     fn open_tap(&mut self, name: &str, _: u16) -> io::Result<()> {
         self.open("tap", name)
     }
+    fn open_switch_port(&mut self, port: &vm_spec::SwitchPortSpec) -> io::Result<()> {
+        self.open("switch port", &port.port)
+    }
     fn close_tap(&mut self, name: &str) {
         self.0.push(format!("close {name}"));
     }
