@@ -28,6 +28,7 @@ mod dns;
 mod echo;
 mod engine_line;
 mod frame;
+mod gateway;
 mod listener;
 mod publish;
 mod route;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::{
@@ -101,26 +101,36 @@ impl Publications {
         self.all.get(&id)?.fd.as_fd().try_clone_to_owned().ok()
     }
 
+    /// A publication's socket.
+    pub(crate) fn fd(&self, id: u64) -> Option<BorrowedFd<'_>> {
+        self.all.get(&id).map(|published| published.fd.as_fd())
+    }
+
     /// What has come for a publication: its port, its container's address, and the arrival.
-    pub(crate) fn arrival(&self, core: &Core, id: u64) -> Option<(PortId, SocketAddr, Arrival)> {
-        let published = self.all.get(&id)?;
+    ///
+    /// # Errors
+    ///
+    /// Those of accepting, which stay for a while.
+    pub(crate) fn arrival(
+        &self,
+        core: &Core,
+        id: u64,
+    ) -> io::Result<Option<(PortId, SocketAddr, Arrival)>> {
+        let Some(published) = self.all.get(&id) else { return Ok(None) };
         let arrival = match published.spec.protocol {
             Protocol::Udp => Arrival::Datagrams,
-            Protocol::Tcp => match accept(published.fd.as_fd()) {
-                Ok(connection) => Arrival::Connection(connection?),
-                Err(error) => {
-                    log::warn!("failed to accept for port {}: {error}", published.spec.host_port);
-                    return None;
-                }
+            Protocol::Tcp => match accept(published.fd.as_fd())? {
+                Some(connection) => Arrival::Connection(connection),
+                None => return Ok(None),
             },
         };
-        let port = core.ports.get(&published.port)?;
+        let Some(port) = core.ports.get(&published.port) else { return Ok(None) };
         // Either family may lead to either.
         let address = port
             .address_like(published.spec.host_address)
-            .or_else(|| port.spec.addresses.first().copied())?;
-        let guest = SocketAddr::new(address, published.spec.container_port);
-        Some((published.port, guest, arrival))
+            .or_else(|| port.spec.addresses.first().copied());
+        let guest = |address| SocketAddr::new(address, published.spec.container_port);
+        Ok(address.map(|address| (published.port, guest(address), arrival)))
     }
 }
 

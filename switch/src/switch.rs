@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -16,22 +16,21 @@ use crate::core::card::{Card, FromCard, Hello, accept, parse_hello};
 use crate::core::poller::{EventFlags, Source, Token};
 use crate::core::port::PortId;
 use crate::dns::Dns;
-use crate::echo::{self, Echo};
+use crate::echo::Echo;
 use crate::engine_line::EngineLine;
-use crate::frame::datagram::Datagram;
-use crate::frame::ip::{self, Packet};
 use crate::frame::{LONGEST, PACKET};
 use crate::listener::{ListenError, Listener};
 use crate::publish::{Arrival, Publications};
-use crate::route::{self, Route};
-use crate::switching::{self, Outcome, count_malformed, count_unroutable, ends};
-use crate::tcp::{Tcp, Way};
+use crate::switching::{self, Outcome};
+use crate::tcp::Tcp;
 use crate::udp::Udp;
 
 /// Frames taken from a card before others have their turn.
 const BURST: usize = 64;
 /// Cards that may be connected.
 const MAX_CARDS: usize = 16_384;
+/// How long a socket that cannot be accepted from is left alone: descriptors are short then.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Connections of engines.
 const MAX_LINES: usize = 256;
 
@@ -68,6 +67,8 @@ pub struct Switch {
     pub(crate) ends: bool,
     lines: HashMap<u64, EngineLine>,
     listeners: HashMap<Source, Listener>,
+    /// Listening sockets that are left alone for a moment.
+    paused: HashMap<Token, Option<Instant>>,
     events: Vec<(Token, EventFlags)>,
     /// Where a frame is while it is looked at.
     frame: Vec<u8>,
@@ -94,6 +95,7 @@ impl Switch {
             ends: false,
             lines: HashMap::new(),
             listeners: HashMap::new(),
+            paused: HashMap::new(),
             events: Vec::new(),
             // One byte more than any frame shows what is too long.
             frame: vec![0; LONGEST + 1],
@@ -206,11 +208,27 @@ impl Switch {
             Source::Echo => self.echo.timer(core, id),
             Source::Question => self.dns.question_timer(core, id),
             Source::DnsStream => self.dns.stream_timer(core, id),
-            Source::ControlListener
-            | Source::CardListener
-            | Source::Control
-            | Source::Card
-            | Source::Publication => {}
+            Source::ControlListener | Source::CardListener | Source::Publication => {
+                self.paused.remove(&token);
+                self.watch_listener(token, EventFlags::IN);
+            }
+            Source::Control | Source::Card => {}
+        }
+    }
+
+    /// Leaves a listening socket alone for a moment: it would say the same again at once.
+    fn pause(&mut self, token: Token, error: &io::Error) {
+        log::error!("failed to accept a connection: {error}");
+        self.watch_listener(token, EventFlags::empty());
+        let timer = self.paused.entry(token).or_default();
+        self.core.timers.set(token, timer, Some(self.core.now + PAUSE));
+    }
+
+    fn watch_listener(&self, token: Token, flags: EventFlags) {
+        let listener = self.listeners.get(&token.source).map(AsFd::as_fd);
+        let Some(fd) = listener.or_else(|| self.publications.fd(token.id)) else { return };
+        if let Err(error) = self.core.poller.rewatch(fd, token, flags) {
+            log::error!("failed to watch a listening socket: {error}");
         }
     }
 
@@ -226,7 +244,7 @@ impl Switch {
         let fd = match accept(listener.as_fd()) {
             Ok(Some(fd)) => fd,
             Ok(None) => return,
-            Err(error) => return log::error!("failed to accept a connection: {error}"),
+            Err(error) => return self.pause(Token::new(source, 0), &error),
         };
         let result = match source {
             Source::CardListener if self.core.cards.len() < MAX_CARDS => self.connect_card(fd),
@@ -347,92 +365,14 @@ impl Switch {
         }
     }
 
-    /// Takes a packet for the gateway, or for the world.
-    fn take_packet(&mut self, port: PortId, packet: &Packet, bytes: &[u8]) {
-        if packet.fragment {
-            // Nobody is asked to put together what need not be taken apart at this MTU.
-            return count_unroutable(&mut self.core, port);
-        }
-        let taken = match packet.protocol {
-            ip::TCP => self.take_segment(port, packet, bytes),
-            ip::UDP => self.take_datagram(port, packet, bytes),
-            ip::ICMP | ip::ICMPV6 => self.take_message(port, packet, bytes),
-            _ => None,
-        };
-        match taken {
-            Some(true) => {}
-            Some(false) => count_malformed(&mut self.core, port),
-            None => count_unroutable(&mut self.core, port),
-        }
-    }
-
-    /// `None`: there is no way for it; false: it is malformed.
-    fn take_segment(&mut self, port: PortId, packet: &Packet, bytes: &[u8]) -> Option<bool> {
-        const FLAGS: usize = 13;
-        const SYN: u8 = 2;
-        const SYN_ACK: u8 = 0x12;
-        let Ok((guest, far)) = ends(packet, bytes) else { return Some(false) };
-        let core = &mut self.core;
-        if self.tcp.knows(port, guest, far) {
-            self.tcp.take(core, port, guest, far, bytes);
-            return Some(true);
-        }
-        let Some(flags) = bytes.get(packet.payload.start + FLAGS) else { return Some(false) };
-        if flags & SYN_ACK != SYN {
-            self.tcp.refuse(core, port, bytes);
-            return Some(true);
-        }
-        let way = match route::find(core, port, far) {
-            Route::Host(address) => Way::Host(address),
-            Route::Dns => self.dns.open_stream(core, port).map_or(Way::Nowhere, Way::Socket),
-            Route::Gateway | Route::Nowhere => Way::Nowhere,
-        };
-        let routed = !matches!(way, Way::Nowhere);
-        self.tcp.begin(core, port, (guest, far), way, bytes);
-        routed.then_some(true)
-    }
-
-    fn take_datagram(&mut self, port: PortId, packet: &Packet, bytes: &[u8]) -> Option<bool> {
-        let Ok((guest, far)) = ends(packet, bytes) else { return Some(false) };
-        let carried = bytes.get(packet.payload.clone()).unwrap_or_default();
-        let Ok(datagram) = Datagram::parse(carried) else { return Some(false) };
-        let payload = carried.get(datagram.payload).unwrap_or_default();
-        let core = &mut self.core;
-        let socket = |id| self.publications.socket(id);
-        if self.udp.reply(core, (port, guest, far), payload, socket) {
-            return Some(true);
-        }
-        match route::find(core, port, far) {
-            Route::Dns => self.dns.take(core, port, (guest, far), payload),
-            Route::Host(target) => self.udp.take(core, (port, guest, far), target, payload),
-            Route::Gateway | Route::Nowhere => return None,
-        }
-        Some(true)
-    }
-
-    fn take_message(&mut self, port: PortId, packet: &Packet, bytes: &[u8]) -> Option<bool> {
-        let message = bytes.get(packet.payload.clone()).unwrap_or_default();
-        let (guest, far) = (packet.source, packet.destination);
-        let identifier =
-            crate::frame::echo::identifier(message, crate::frame::echo::request_type(far))?;
-        let core = &mut self.core;
-        match route::find(core, port, SocketAddr::new(far, 0)) {
-            Route::Gateway => echo::answer(core, port, (far, guest), identifier, message),
-            Route::Host(_) => {
-                return self
-                    .echo
-                    .take(core, (port, guest, far), identifier, message)
-                    .then_some(true);
-            }
-            Route::Dns | Route::Nowhere => return None,
-        }
-        Some(true)
-    }
-
     /// Something has come for a published port.
     fn arrive(&mut self, id: u64) {
         let core = &mut self.core;
-        let Some((port, guest, arrival)) = self.publications.arrival(core, id) else { return };
+        let (port, guest, arrival) = match self.publications.arrival(core, id) {
+            Ok(Some(arrival)) => arrival,
+            Ok(None) => return,
+            Err(error) => return self.pause(Token::new(Source::Publication, id), &error),
+        };
         match arrival {
             Arrival::Connection(fd) => self.tcp.call(core, port, guest, fd, id),
             Arrival::Datagrams => {

@@ -53,7 +53,7 @@ const SOURCES: [Source; 10] = [
 ];
 
 /// One of them. Ids are never used twice, so that an event which comes late finds nobody.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Token {
     pub(crate) source: Source,
     pub(crate) id: u64,
