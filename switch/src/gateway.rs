@@ -64,7 +64,7 @@ impl Switch {
         let Ok(datagram) = Datagram::parse(carried) else { return Some(false) };
         let payload = carried.get(datagram.payload).unwrap_or_default();
         let core = &mut self.core;
-        let socket = |id| self.publications.socket(id);
+        let socket = |id| self.publications.fd(id);
         if self.udp.reply(core, (port, guest, far), payload, socket) {
             return Some(true);
         }

@@ -96,11 +96,6 @@ impl Publications {
         all.map(|published| published.spec.id.clone()).collect()
     }
 
-    /// A publication's socket, for answers.
-    pub(crate) fn socket(&self, id: u64) -> Option<OwnedFd> {
-        self.all.get(&id)?.fd.as_fd().try_clone_to_owned().ok()
-    }
-
     /// A publication's socket.
     pub(crate) fn fd(&self, id: u64) -> Option<BorrowedFd<'_>> {
         self.all.get(&id).map(|published| published.fd.as_fd())

@@ -376,8 +376,8 @@ impl Switch {
         match arrival {
             Arrival::Connection(fd) => self.tcp.call(core, port, guest, fd, id),
             Arrival::Datagrams => {
-                if let Some(fd) = self.publications.socket(id) {
-                    self.udp.publication_is_ready(core, id, fd.as_fd(), port, guest);
+                if let Some(fd) = self.publications.fd(id) {
+                    self.udp.publication_is_ready(core, id, fd, port, guest);
                 }
             }
         }

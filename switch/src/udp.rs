@@ -66,12 +66,12 @@ impl Udp {
 
     /// Takes a datagram of a guest for an association with a publication's peer. False: there is
     /// no such association.
-    pub(crate) fn reply(
+    pub(crate) fn reply<'p>(
         &mut self,
         core: &Core,
         (port, guest, far): (PortId, SocketAddr, SocketAddr),
         payload: &[u8],
-        publication: impl Fn(u64) -> Option<OwnedFd>,
+        publication: impl Fn(u64) -> Option<BorrowedFd<'p>>,
     ) -> bool {
         let Some(id) = self.by_key.get(&Key { port, guest, far }) else { return false };
         let Some(association) = self.associations.get_mut(id) else { return false };
