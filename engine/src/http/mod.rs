@@ -19,6 +19,7 @@ pub mod filters;
 pub mod hijack;
 pub mod lines;
 pub mod multiplex;
+mod networks;
 pub mod query;
 mod refused;
 pub mod serve;
@@ -52,6 +53,7 @@ pub fn router(engine: Shared) -> Router {
     let routes = Router::new()
         .merge(system::routes())
         .merge(events::routes())
+        .merge(networks::routes())
         .merge(volumes::routes())
         .merge(containers::routes())
         .merge(refused::routes())

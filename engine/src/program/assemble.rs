@@ -7,7 +7,7 @@ use engine::engine::Engine;
 use engine::paths::Paths;
 use engine::sandbox::{Guest, Sandboxes};
 use engine::store::{Record, Store};
-use engine::{container, events, system, volume};
+use engine::{container, events, network, system, volume};
 use serde::{Deserialize, Serialize};
 
 use super::Args;
@@ -30,6 +30,7 @@ pub(super) async fn engine(args: &Args, paths: &Paths) -> anyhow::Result<Engine>
     let rootless = !rustix::process::geteuid().is_root();
     let events = events::Bus::new();
     let volumes = volume::Service::open(&store, paths.volumes(), events.clone()).await?;
+    let networks = network::Service::open(&store, paths.switch(), events.clone()).await?;
     let services = container::Services {
         paths: paths.clone(),
         images: image::Store::open(&paths.images())?,
@@ -40,7 +41,7 @@ pub(super) async fn engine(args: &Args, paths: &Paths) -> anyhow::Result<Engine>
     let containers = container::Service::open(&store, services)?;
     containers.adopt().await?;
     let system = system::Service::new(id, paths.state(), rootless);
-    Ok(Engine { containers, events, system, volumes })
+    Ok(Engine { containers, events, networks, system, volumes })
 }
 
 fn machines(args: &Args, paths: &Paths) -> Sandboxes {

@@ -71,3 +71,33 @@ async fn volume_prune_takes_anonymous_ones_only_unless_told() {
     let pruned = served.docker(&["volume", "prune", "-fa"]).await.unwrap();
     assert!(pruned.contains("named"), "{pruned}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn networks_are_made_listed_shown_and_removed() {
+    let served = Served::start().await;
+    let create = ["network", "create", "--subnet", "10.7.0.0/24", "--label", "a=b", "net"];
+    let id = served.docker(&create).await.unwrap();
+    let list = ["network", "ls", "--no-trunc", "--format", "{{.ID}} {{.Name}} {{.Driver}}"];
+    let listed = served.docker(&list).await.unwrap();
+    assert!(listed.contains(&format!("{id} net bridge")), "{listed}");
+    assert!(listed.contains(" bridge bridge") && listed.contains(" none null"), "{listed}");
+    let format =
+        "{{(index .IPAM.Config 0).Subnet}} {{(index .IPAM.Config 0).Gateway}} {{.Labels.a}}";
+    let shown = served.docker(&["network", "inspect", "net", "--format", format]).await;
+    assert_eq!(shown.as_deref(), Ok("10.7.0.0/24 10.7.0.1 b"));
+    let error = served.docker(&["network", "create", "net"]).await.unwrap_err();
+    assert!(error.contains("network with name net already exists"), "{error}");
+    assert_eq!(served.docker(&["network", "rm", "net"]).await.as_deref(), Ok("net"));
+    let error = served.docker(&["network", "rm", "bridge"]).await.unwrap_err();
+    assert!(error.contains("bridge is a pre-defined network and cannot be removed"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn network_prune_takes_what_is_not_used() {
+    let served = Served::start().await;
+    served.docker(&["network", "create", "--ipv6", "net"]).await.unwrap();
+    let pruned = served.docker(&["network", "prune", "-f"]).await.unwrap();
+    assert_eq!(pruned, "Deleted Networks:\nnet");
+    let left = served.docker(&["network", "ls", "-q"]).await.unwrap();
+    assert_eq!(left.lines().count(), 2);
+}

@@ -18,7 +18,7 @@ use crate::events::Bus;
 use crate::paths::{Overrides, Paths};
 use crate::sandbox::{GuestOverrides, Sandboxes};
 use crate::store::Store;
-use crate::{system, volume};
+use crate::{network, system, volume};
 
 /// An engine that is served on a socket of its own for as long as this lives.
 struct Served {
@@ -44,6 +44,8 @@ impl Served {
         paths.prepare().unwrap();
         let events = Bus::new();
         let volumes = volume::Service::open(&store, paths.volumes(), events.clone()).await.unwrap();
+        let networks =
+            network::Service::open(&store, paths.switch(), events.clone()).await.unwrap();
         let services = container::Services {
             images: image::Store::open(&paths.images()).unwrap(),
             sandboxes: Sandboxes::new(paths.clone(), GuestOverrides::default()),
@@ -54,6 +56,7 @@ impl Served {
         let engine = Engine {
             containers: container::Service::open(&store, services).unwrap(),
             events,
+            networks,
             volumes,
             system: system::Service::new("test", folder.path(), true),
         };
