@@ -1,6 +1,6 @@
 //! The services of an engine, as the API sees them.
 
-use crate::{container, events, network, system, volume};
+use crate::{container, events, image_service, network, system, volume};
 
 /// What there is one of in an engine. Services are cheap to clone, and know each other only as
 /// far as their own needs go.
@@ -10,6 +10,8 @@ pub struct Engine {
     pub containers: container::Service,
     /// What happens, for those who listen.
     pub events: events::Bus,
+    /// Images.
+    pub images: image_service::Service,
     /// Networks.
     pub networks: network::Service,
     /// What the engine says of itself and its host.

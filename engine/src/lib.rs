@@ -6,6 +6,7 @@ pub mod container;
 pub mod engine;
 pub mod events;
 pub mod http;
+pub mod image_service;
 pub mod network;
 pub mod paths;
 pub mod sandbox;

@@ -1,10 +1,13 @@
 //! The parameter `filters` of lists, prunes and events.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use serde::Deserialize;
+use time::OffsetDateTime;
 
 use super::error::ApiError;
+use crate::container::moment;
 
 /// Names of filters with their values. Values of one name are alternatives; names must all hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -108,6 +111,19 @@ impl Filters {
         Ok(flag)
     }
 
+    /// The moment of `until`: one of the calendar, or so long ago (`24h`, `1h30m`).
+    ///
+    /// # Errors
+    ///
+    /// 400 if it is neither, or there is more than one.
+    pub fn until(&self) -> Result<Option<OffsetDateTime>, ApiError> {
+        let mut values = self.values("until");
+        let (Some(text), more) = (values.next(), values.next()) else { return Ok(None) };
+        let ago = || ago(text).and_then(|ago| moment::now().checked_sub(ago.try_into().ok()?));
+        let until = moment::parse(text).or_else(ago).filter(|_| more.is_none());
+        until.map(Some).ok_or_else(|| ApiError::invalid(format!("invalid filter 'until={text}'")))
+    }
+
     /// Whether `labels` hold all of the filter `name` (`label`: `key`, or `key=value`).
     #[must_use]
     pub fn labels(&self, name: &str, labels: &HashMap<String, String>) -> bool {
@@ -120,6 +136,23 @@ impl Filters {
         self.labels("label", labels)
             && !self.values("label!").any(|wanted| has_label(labels, wanted))
     }
+}
+
+/// Go's way to write durations, in whole numbers.
+fn ago(text: &str) -> Option<Duration> {
+    let mut left = text;
+    let mut seconds = 0_u64;
+    while !left.is_empty() {
+        let digits = left.find(|c: char| !c.is_ascii_digit())?;
+        let (number, rest) = left.split_at(digits);
+        let (unit, length) = [("h", 3600), ("m", 60), ("s", 1)]
+            .into_iter()
+            .find(|(unit, _)| rest.starts_with(unit))?;
+        let number: u64 = number.parse().ok()?;
+        seconds = seconds.checked_add(number.checked_mul(length)?)?;
+        left = rest.strip_prefix(unit)?;
+    }
+    (!text.is_empty()).then(|| Duration::from_secs(seconds))
 }
 
 fn has_label(labels: &HashMap<String, String>, wanted: &str) -> bool {
@@ -173,6 +206,18 @@ mod tests {
         assert!(passes(r#"{"name":["^web_1$"]}"#, "web_1"));
         assert!(!passes(r#"{"name":["^eb"]}"#, "web_1"));
         assert!(!passes(r#"{"name":["web$"]}"#, "web_1"));
+    }
+
+    #[test]
+    fn until_is_a_moment_or_a_while_ago() {
+        let until =
+            |text: &str| Filters::parse(&format!(r#"{{"until":["{text}"]}}"#)).unwrap().until();
+        assert_eq!(until("1000").unwrap().unwrap().unix_timestamp(), 1000);
+        let hours = (moment::now() - until("1h30m").unwrap().unwrap()).whole_minutes();
+        assert_eq!(hours, 90);
+        for text in ["", "h", "1x", "1h2", "99999999999999999999h"] {
+            assert!(until(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]

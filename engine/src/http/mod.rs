@@ -17,6 +17,7 @@ pub mod error;
 mod events;
 pub mod filters;
 pub mod hijack;
+mod images;
 pub mod lines;
 pub mod multiplex;
 mod networks;
@@ -53,6 +54,7 @@ pub fn router(engine: Shared) -> Router {
     let routes = Router::new()
         .merge(system::routes())
         .merge(events::routes())
+        .merge(images::routes())
         .merge(networks::routes())
         .merge(volumes::routes())
         .merge(containers::routes())

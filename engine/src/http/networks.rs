@@ -12,7 +12,6 @@ use bollard_stubs::models::{
 };
 
 use super::{ApiError, ApiResult, Filters, JsonBody, Query, Shared};
-use crate::container::moment;
 use crate::network::{Neighbour, Network, Request, Subnet, SubnetRequest};
 
 pub(super) fn routes() -> Router<Shared> {
@@ -188,13 +187,7 @@ async fn prune(
     query: Query,
 ) -> ApiResult<Json<NetworkPruneResponse>> {
     let filters = query.filters(&["label", "label!", "until"])?;
-    let until = match filters.values("until").next() {
-        Some(text) => Some(
-            moment::parse(text)
-                .ok_or_else(|| ApiError::invalid(format!("invalid filter 'until={text}'")))?,
-        ),
-        None => None,
-    };
+    let until = filters.until()?;
     let chosen = |network: &Network| {
         until.is_none_or(|until| network.created <= until)
             && filters.labels_for_prune(&network.labels)

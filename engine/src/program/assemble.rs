@@ -7,7 +7,7 @@ use engine::engine::Engine;
 use engine::paths::Paths;
 use engine::sandbox::{Guest, Sandboxes};
 use engine::store::{Record, Store};
-use engine::{container, events, network, system, volume};
+use engine::{container, events, image_service, network, system, volume};
 use serde::{Deserialize, Serialize};
 
 use super::Args;
@@ -31,9 +31,11 @@ pub(super) async fn engine(args: &Args, paths: &Paths) -> anyhow::Result<Engine>
     let events = events::Bus::new();
     let volumes = volume::Service::open(&store, paths.volumes(), events.clone()).await?;
     let networks = network::Service::open(&store, paths.switch(), events.clone()).await?;
+    let store_of_images = image::Store::open(&paths.images())?;
+    let images = image_service::Service::new(store_of_images.clone(), events.clone())?;
     let services = container::Services {
         paths: paths.clone(),
-        images: image::Store::open(&paths.images())?,
+        images: store_of_images,
         sandboxes: machines(args, paths),
         volumes: volumes.clone(),
         events: events.clone(),
@@ -41,7 +43,7 @@ pub(super) async fn engine(args: &Args, paths: &Paths) -> anyhow::Result<Engine>
     let containers = container::Service::open(&store, services)?;
     containers.adopt().await?;
     let system = system::Service::new(id, paths.state(), rootless);
-    Ok(Engine { containers, events, networks, system, volumes })
+    Ok(Engine { containers, events, images, networks, system, volumes })
 }
 
 fn machines(args: &Args, paths: &Paths) -> Sandboxes {

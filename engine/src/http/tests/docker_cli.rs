@@ -101,3 +101,59 @@ async fn network_prune_takes_what_is_not_used() {
     let left = served.docker(&["network", "ls", "-q"]).await.unwrap();
     assert_eq!(left.lines().count(), 2);
 }
+
+/// A file system with one file, as a tar archive.
+fn small_archive(served: &Served) -> String {
+    let path = served.folder.path().join("rootfs.tar");
+    let mut archive = tar::Builder::new(std::fs::File::create(&path).unwrap());
+    let mut header = tar::Header::new_ustar();
+    header.set_size(5);
+    header.set_mode(0o644);
+    archive.append_data(&mut header, "etc/motd", &b"hello"[..]).unwrap();
+    archive.finish().unwrap();
+    path.display().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn image_is_imported_shown_tagged_saved_loaded_and_removed() {
+    let served = Served::start().await;
+    let archive = small_archive(&served);
+    let import = ["import", "-c", "CMD [\"/bin/sh\"]", "-m", "made", &archive, "team/small:1"];
+    let id = served.docker(&import).await.unwrap();
+    let format = "{{.Id}} {{.Config.Cmd}} {{.Architecture}} {{index .RepoTags 0}}";
+    let shown = served.docker(&["image", "inspect", "team/small:1", "--format", format]).await;
+    assert_eq!(shown, Ok(format!("{id} [/bin/sh] amd64 team/small:1")));
+    served.docker(&["tag", "team/small:1", "other"]).await.unwrap();
+    let list = ["images", "--no-trunc", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}", "other"];
+    assert_eq!(served.docker(&list).await, Ok(format!("{id} other:latest")));
+    let history = ["history", "--format", "{{.Comment}}", "other"];
+    assert_eq!(served.docker(&history).await.as_deref(), Ok("made"));
+    let saved = served.folder.path().join("saved.tar").display().to_string();
+    served.docker(&["save", "-o", &saved, "team/small:1"]).await.unwrap();
+    let removed = served.docker(&["rmi", "team/small:1", "other"]).await.unwrap();
+    assert!(removed.contains(&format!("Deleted: {id}")), "{removed}");
+    let loaded = served.docker(&["load", "-i", &saved]).await;
+    assert_eq!(loaded.as_deref(), Ok("Loaded image: team/small:1"));
+    let error = served.docker(&["image", "inspect", "other"]).await.unwrap_err();
+    assert!(error.contains("No such image: other"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pull_from_where_nobody_listens_fails_and_names_the_registry() {
+    let served = Served::start().await;
+    // A port of this host that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let name = format!("127.0.0.1:{port}/nothing");
+    let error = served.docker(&["pull", &name]).await.unwrap_err();
+    assert!(error.contains(&format!("127.0.0.1:{port}")), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn disk_usage_counts_images_and_volumes() {
+    let served = Served::start().await;
+    served.docker(&["import", &small_archive(&served), "small"]).await.unwrap();
+    served.docker(&["volume", "create", "data"]).await.unwrap();
+    let usage = served.docker(&["system", "df", "--format", "{{.Type}} {{.TotalCount}}"]).await;
+    let expected = "Images 1\nContainers 0\nLocal Volumes 1\nBuild Cache 0";
+    assert_eq!(usage.as_deref(), Ok(expected));
+}

@@ -18,7 +18,7 @@ use crate::events::Bus;
 use crate::paths::{Overrides, Paths};
 use crate::sandbox::{GuestOverrides, Sandboxes};
 use crate::store::Store;
-use crate::{network, system, volume};
+use crate::{image_service, network, system, volume};
 
 /// An engine that is served on a socket of its own for as long as this lives.
 struct Served {
@@ -46,8 +46,9 @@ impl Served {
         let volumes = volume::Service::open(&store, paths.volumes(), events.clone()).await.unwrap();
         let networks =
             network::Service::open(&store, paths.switch(), events.clone()).await.unwrap();
+        let images = image::Store::open(&paths.images()).unwrap();
         let services = container::Services {
-            images: image::Store::open(&paths.images()).unwrap(),
+            images: images.clone(),
             sandboxes: Sandboxes::new(paths.clone(), GuestOverrides::default()),
             volumes: volumes.clone(),
             events: events.clone(),
@@ -55,6 +56,7 @@ impl Served {
         };
         let engine = Engine {
             containers: container::Service::open(&store, services).unwrap(),
+            images: image_service::Service::new(images, events.clone()).unwrap(),
             events,
             networks,
             volumes,

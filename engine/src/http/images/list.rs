@@ -1,0 +1,147 @@
+//! The list of images and its filters.
+
+use std::collections::HashMap;
+
+use axum::Json;
+use axum::extract::State;
+use bollard_stubs::models::ImageSummary;
+use image::{Image, ImageId};
+
+use super::super::{ApiResult, Filters, Query, Shared};
+use super::document;
+use crate::image_service::ImageError;
+
+pub(super) async fn list(
+    State(engine): State<Shared>,
+    query: Query,
+) -> ApiResult<Json<Vec<ImageSummary>>> {
+    let filters = query.filters(&["before", "dangling", "label", "reference", "since", "until"])?;
+    let chosen = Chosen::read(&engine, &filters, query.flag("all"))?;
+    let mut images = engine.images.store().images();
+    let parents: Vec<_> = images.iter().filter_map(Image::parent).collect();
+    images.retain(|image| chosen.passes(image, &parents));
+    images.sort_by_key(|image| std::cmp::Reverse(image.created_seconds()));
+    Ok(Json(images.iter().map(|image| document::summary(image, -1, -1)).collect()))
+}
+
+/// All images with how many containers use them and how much they share.
+pub(in super::super) fn summaries(engine: &Shared) -> Vec<ImageSummary> {
+    let usage = engine.images.store().usage();
+    let mut containers: HashMap<ImageId, i64> = HashMap::new();
+    for container in engine.containers.all() {
+        if let Ok(id) = container.with_record(|record| record.image_id.parse()) {
+            *containers.entry(id).or_default() += 1;
+        }
+    }
+    let images = engine.images.store().images();
+    let summaries = images.iter().map(|image| {
+        let shared = usage.images.get(&image.id()).map_or(0, |usage| usage.shared);
+        let users = containers.get(&image.id()).copied().unwrap_or_default();
+        document::summary(image, users, i64::try_from(shared).unwrap_or(i64::MAX))
+    });
+    summaries.collect()
+}
+
+struct Chosen<'a> {
+    filters: &'a Filters,
+    all: bool,
+    dangling: Option<bool>,
+    before: Option<i64>,
+    since: Option<i64>,
+    until: Option<i64>,
+}
+
+impl<'a> Chosen<'a> {
+    fn read(engine: &Shared, filters: &'a Filters, all: bool) -> ApiResult<Self> {
+        let created = |filter: &str| match filters.values(filter).next() {
+            Some(name) => {
+                let image = engine.images.store().find(name).map_err(ImageError::from)?;
+                ApiResult::Ok(Some(image.created_seconds()))
+            }
+            None => Ok(None),
+        };
+        Ok(Self {
+            filters,
+            all,
+            dangling: filters.flag("dangling")?,
+            before: created("before")?,
+            since: created("since")?,
+            until: filters.until()?.map(time::OffsetDateTime::unix_timestamp),
+        })
+    }
+
+    fn passes(&self, image: &Image, parents: &[ImageId]) -> bool {
+        let created = image.created_seconds();
+        // Steps on the way to other images are not shown.
+        let is_step = image.is_dangling() && parents.contains(&image.id());
+        (self.all || !is_step)
+            && self.dangling.is_none_or(|dangling| dangling == (image.is_dangling() && !is_step))
+            && self.before.is_none_or(|before| created < before)
+            && self.since.is_none_or(|since| created > since)
+            && self.until.is_none_or(|until| created <= until)
+            && self.filters.labels("label", &document::labels(image))
+            && self.filters.any("reference", |pattern| is_called(image, pattern))
+    }
+}
+
+/// Whether a name of the image fits the pattern, with its tag or without.
+fn is_called(image: &Image, pattern: &str) -> bool {
+    let names = image.tags().iter().chain(image.digests());
+    names.into_iter().any(|name| {
+        let short = name.familiar_name();
+        let last = short.rsplit('/').next().unwrap_or_default();
+        let tagged = name.tag().map(|tag| format!("{last}:{tag}"));
+        fits(pattern, &name.familiar())
+            || fits(pattern, &short)
+            || fits(pattern, last)
+            || tagged.is_some_and(|tagged| fits(pattern, &tagged))
+    })
+}
+
+/// `*` stands for any text without a slash, `?` for one character of it. Linear in the text for
+/// each star, so that no pattern takes long.
+fn fits(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), text.chars().collect());
+    let (mut p, mut t) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while let Some(&character) = text.get(t) {
+        match pattern.get(p) {
+            Some('*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(&wanted) if wanted == character || (wanted == '?' && character != '/') => {
+                p += 1;
+                t += 1;
+            }
+            _ => match star {
+                // The star takes one more.
+                Some((at, taken)) if text.get(taken) != Some(&'/') => {
+                    star = Some((at, taken + 1));
+                    p = at + 1;
+                    t = taken + 1;
+                }
+                _ => return false,
+            },
+        }
+    }
+    pattern.get(p..).is_some_and(|rest| rest.iter().all(|left| *left == '*'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fits;
+
+    #[test]
+    fn stars_stop_at_slashes() {
+        assert!(fits("busy*", "busybox"));
+        assert!(fits("*", "busybox"));
+        assert!(fits("*/app:?", "team/app:1"));
+        assert!(fits("b*o*", "busybox"));
+        assert!(!fits("*", "team/app"));
+        assert!(!fits("busy", "busybox"));
+        assert!(!fits("busybox?", "busybox"));
+        assert!(!fits("team?app", "team/app"));
+    }
+}

@@ -1,0 +1,179 @@
+//! Images as the engine offers them: the store and the registries, with events.
+//!
+//! The store itself knows neither containers nor events.
+
+mod error;
+mod usage;
+
+use std::collections::HashMap;
+
+use image::registry::{Credentials, PullOptions, Pulled, Pushed, Registries, Settings};
+use image::registry::{Observer, RegistryError};
+use image::store::{PruneReport, RemoveOptions, Removed, Use};
+use image::{Image, ImageId, Reference, Store};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+pub use self::error::ImageError;
+pub use self::usage::in_use;
+use crate::events::{Actor, Bus, Kind};
+
+/// Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Service {
+    store: Store,
+    registries: Registries,
+    events: Bus,
+}
+
+/// The containers that use images.
+pub type Uses = HashMap<ImageId, Use>;
+
+impl Service {
+    /// Over `store`.
+    ///
+    /// # Errors
+    ///
+    /// Where the certificates that the host trusts cannot be loaded.
+    pub fn new(store: Store, events: Bus) -> Result<Self, RegistryError> {
+        Ok(Self { store, registries: Registries::new(Settings::default())?, events })
+    }
+
+    /// The store, for what only looks.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Pulls an image.
+    ///
+    /// # Errors
+    ///
+    /// As [`Registries::pull`].
+    pub async fn pull(&self, name: &Reference, options: PullOptions) -> Result<Pulled, ImageError> {
+        let Self { store, registries, .. } = self.clone();
+        let wanted = name.clone();
+        let pulling =
+            apart(move || async move { registries.pull(&store, &wanted, &options).await });
+        let pulled = pulling.await??;
+        self.tell("pull", &name.familiar(), &name.familiar());
+        Ok(pulled)
+    }
+
+    /// Pushes an image to the registry of its name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Registries::push`].
+    pub async fn push(
+        &self,
+        name: &Reference,
+        credentials: Credentials,
+        observer: Observer,
+    ) -> Result<Pushed, ImageError> {
+        let Self { store, registries, .. } = self.clone();
+        let wanted = name.clone();
+        let pushing = apart(move || async move {
+            registries.push(&store, &wanted, &credentials, &observer).await
+        });
+        let pushed = pushing.await??;
+        self.tell("push", &name.familiar(), &name.familiar());
+        Ok(pushed)
+    }
+
+    /// Whether a registry takes credentials.
+    ///
+    /// # Errors
+    ///
+    /// As [`Registries::login`].
+    pub async fn login(&self, registry: &str, credentials: Credentials) -> Result<(), ImageError> {
+        let (registries, registry) = (self.registries.clone(), registry.to_owned());
+        let asking = apart(move || async move { registries.login(&registry, &credentials).await });
+        Ok(asking.await??)
+    }
+
+    /// Gives an image a further name.
+    ///
+    /// # Errors
+    ///
+    /// There is no such image, or the name has a digest.
+    pub fn tag(&self, source: &str, name: &Reference) -> Result<(), ImageError> {
+        let id = self.store.tag(source, name)?;
+        self.tell("tag", &id.to_string(), &name.familiar());
+        Ok(())
+    }
+
+    /// Removes a name, or an image.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or containers use it.
+    pub fn remove(
+        &self,
+        text: &str,
+        options: RemoveOptions,
+        uses: &Uses,
+    ) -> Result<Vec<Removed>, ImageError> {
+        let id = self.store.find(text)?.id();
+        let removed = self.store.remove(text, options, &|id| uses.get(id).cloned())?;
+        self.tell_removed(Some(id), &removed);
+        Ok(removed)
+    }
+
+    /// Removes the images that nothing uses and `chosen` chooses: those without a name, or `all`.
+    ///
+    /// # Errors
+    ///
+    /// Where files cannot be removed.
+    pub fn prune(
+        &self,
+        all: bool,
+        chosen: &dyn Fn(&Image) -> bool,
+        uses: &Uses,
+    ) -> Result<PruneReport, ImageError> {
+        let report = self.store.prune(all, chosen, &|id| uses.get(id).cloned())?;
+        self.tell_removed(None, &report.removed);
+        let actor = Actor::default().with("reclaimed", report.reclaimed.to_string());
+        self.events.emit(Kind::Image, "prune", actor);
+        Ok(report)
+    }
+
+    fn tell_removed(&self, of: Option<ImageId>, removed: &[Removed]) {
+        for one in removed {
+            match one {
+                Removed::Untagged(name) => {
+                    let id = of.map(|id| id.to_string());
+                    self.tell("untag", id.as_deref().unwrap_or(name), name);
+                }
+                Removed::Deleted(digest) => self.tell("delete", digest, digest),
+            }
+        }
+    }
+
+    /// An event of an image, for others who make images too.
+    pub fn tell(&self, action: &str, id: &str, name: &str) {
+        self.events.emit(Kind::Image, action, Actor::new(id).with("name", name));
+    }
+}
+
+/// Runs a transfer on a thread of its own, where it need not be able to move to others. It is
+/// dropped with the future that is returned.
+async fn apart<F, T>(transfer: impl FnOnce() -> F + Send + 'static) -> Result<T, ImageError>
+where
+    F: Future<Output = T>,
+    T: Send + 'static,
+{
+    let runtime = Handle::current();
+    let (waits, gone) = oneshot::channel::<()>();
+    let working = tokio::task::spawn_blocking(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                done = transfer() => Some(done),
+                _ = gone => None,
+            }
+        })
+    });
+    let done = working.await.ok().flatten();
+    drop(waits);
+    done.ok_or(ImageError::Ending)
+}
