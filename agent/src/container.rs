@@ -14,6 +14,7 @@ mod masks;
 pub(crate) mod metrics;
 mod own_files;
 pub(crate) mod path;
+mod populate;
 pub(crate) mod processes;
 mod rootfs;
 pub(crate) mod setup;
@@ -226,6 +227,11 @@ impl Container {
         self.inside = Some(inside);
         self.state = State::Created;
         Ok(())
+    }
+
+    /// The paths of the files that the host writes.
+    pub(crate) fn files(&self) -> &[Vec<u8>] {
+        &self.files
     }
 
     /// Rewrites files that were given at the creation.

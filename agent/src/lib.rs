@@ -24,6 +24,7 @@
 //! and on Ctrl-Alt-Del (which reboots), file systems are written out and unmounted and the machine powers off or reboots. A panic is printed
 //! on the console and reboots the machine.
 
+mod archive;
 mod child;
 mod container;
 mod failure;

@@ -105,7 +105,7 @@ impl Standard {
     }
 
     /// Makes them this process's own.
-    fn install(&self) -> io::Result<()> {
+    pub(crate) fn install(&self) -> io::Result<()> {
         let null = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
         dup2_stdin(self.stdin.as_ref().unwrap_or(&null))?;
         dup2_stdout(self.stdout.as_ref().unwrap_or(&null))?;

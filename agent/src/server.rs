@@ -8,6 +8,7 @@
 
 mod connection;
 mod containers;
+mod files;
 mod requests;
 mod signals;
 mod tasks;

@@ -25,7 +25,6 @@ pub(crate) struct Inside {
     /// The writable layer.
     pub(crate) upper: OwnedFd,
     /// The read-only layers.
-    #[expect(dead_code, reason = "for comparisons, which come next")]
     pub(crate) lower: OwnedFd,
     /// The files that the host writes.
     pub(crate) files: OwnedFd,

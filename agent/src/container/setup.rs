@@ -62,6 +62,8 @@ pub(crate) enum SetupError {
     Mask { path: String, source: io::Error },
     #[error("No such path in volume {volume:?}: {path}")]
     NoSubpath { volume: String, path: String, source: io::Error },
+    #[error("Failed to copy the image's files into volume {volume:?}")]
+    Populate { volume: String, source: io::Error },
     #[error("No such kernel parameter: {0:?}")]
     BadSysctl(String),
     #[error("Failed to set kernel parameter {name:?}")]

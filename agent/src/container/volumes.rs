@@ -11,6 +11,7 @@ use rustix::{
 
 use super::{
     path::{Missing, display, resolve},
+    populate,
     setup::SetupError,
     tree::{Tree, set_attributes},
 };
@@ -44,6 +45,10 @@ fn mount_one(root: &OwnedFd, mount: &ContainerMount) -> Result<(), SetupError> {
     let folder = FileType::from_raw_mode(kind) == FileType::Directory;
     let missing = if folder { Missing::Folder } else { Missing::File };
     let target = resolve(root, &mount.target, missing).map_err(failed)?;
+    if mount.populate && folder {
+        populate::populate(tree.root(), &target)
+            .map_err(|source| SetupError::Populate { volume: mount.source.clone(), source })?;
+    }
     set_attributes(tree.root(), attributes, false).map_err(failed)?;
     tree.attach(&target).map_err(failed)
 }

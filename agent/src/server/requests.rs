@@ -122,6 +122,10 @@ impl Server {
                 let metrics = container::metrics::read(&container.cgroup);
                 Ok(Answer::now(Reply::ContainerMetrics(metrics)))
             }
+            Request::ReadArchive(request) => self.read_archive(asked, &request),
+            Request::WriteArchive(request) => self.write_archive(asked, &request),
+            Request::StatPath(request) => self.stat_path(asked, &request),
+            Request::ReadChanges(request) => self.read_changes(asked, &request),
             Request::ConfigureNetwork(request) => done(network::configure(&request)),
             Request::SetClock(request) => done(clock::set(&request)),
             Request::ListProcesses(ContainerRef { id }) => self.list_processes(asked, &id),
@@ -130,10 +134,7 @@ impl Server {
     }
 
     fn exec(&mut self, asked: Asked, exec: &Exec) -> Result<Answer, Failure> {
-        if self.sessions.len() + self.tasks.len() >= MAX_SESSIONS {
-            let text = "the agent runs as many commands as it can";
-            return Err(failure(FailureKind::LimitReached, text));
-        }
+        self.admit_session()?;
         let container = match exec.container.as_str() {
             "" => None,
             id => Some(self.containers.get(id).map_err(|error| error.to_failure())?),
@@ -146,6 +147,15 @@ impl Server {
         let tie = if exec.detach { Tie::Detached } else { Tie::Attached };
         self.add_task(child, Some(asked), Purpose::Command { streams, tie });
         Ok(Answer::Later)
+    }
+
+    /// Whether there is room for one more command.
+    pub(super) fn admit_session(&self) -> Result<(), Failure> {
+        if self.sessions.len() + self.tasks.len() < MAX_SESSIONS {
+            return Ok(());
+        }
+        let text = "the agent runs as many commands as it can";
+        Err(failure(FailureKind::LimitReached, text))
     }
 
     /// Takes in all streams that the host has begun before now, with what they carry.

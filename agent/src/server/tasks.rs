@@ -22,7 +22,6 @@ pub(super) enum Purpose {
     First { container: String },
     /// To answer a request.
     Answer,
-    #[expect(dead_code, reason = "for archives, which come next")]
     /// To read or write files for a request, which is answered when it is about to begin.
     Files { streams: Streams },
     /// To write a container's changes out and let go of its file systems.
