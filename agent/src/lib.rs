@@ -2,7 +2,8 @@
 //!
 //! It mounts what programs expect, loads the modules listed in `/etc/bulkhead/modules`, calls the
 //! host over vsock, and then runs commands and answers questions for it, as `agent-protocol`
-//! describes. One thread, one epoll: see [`server`].
+//! describes. One thread, one epoll: see [`server`]. What takes long or needs other namespaces
+//! happens in forked children: see [`child`]. Containers are explained in [`container`].
 //!
 //! # Kernel command line
 //!

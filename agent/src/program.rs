@@ -10,6 +10,7 @@ mod identity;
 mod init;
 mod limits;
 mod search;
+mod seccomp;
 pub(crate) mod terminal;
 pub(crate) mod user;
 
@@ -47,6 +48,8 @@ pub(crate) enum LaunchError {
     User(#[from] UserError),
     #[error(transparent)]
     Limit(#[from] limits::LimitError),
+    #[error(transparent)]
+    Seccomp(#[from] seccomp::ProfileError),
     #[error("No such capability: {0:?}")]
     NoCapability(String),
     #[error("Failed to enter working directory {path:?}")]
@@ -77,6 +80,7 @@ impl ToFailure for LaunchError {
             | Self::Init(_)
             | Self::Streams(_) => FailureKind::System,
             Self::Limit(error) => error.kind(),
+            Self::Seccomp(error) => error.kind(),
             Self::User(_) => FailureKind::NoSuchUser,
             Self::Cwd { .. } => FailureKind::WorkingDirectory,
             Self::NotFound(_) => FailureKind::ProgramNotFound,

@@ -141,8 +141,8 @@ pub struct ContainerFile {
 /// What the processes of a container may do. Part of [`Exec`].
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Confinement {
-    /// Capabilities by name (`CAP_CHOWN`): bounding, permitted, inheritable and, for users other
-    /// than root, none effective.
+    /// Capabilities by name (`CAP_CHOWN`): bounding, and for root permitted and effective. None is
+    /// inheritable.
     #[prost(string, repeated, tag = "1")]
     pub capabilities: Vec<String>,
     /// `PR_SET_NO_NEW_PRIVS`.
@@ -247,7 +247,8 @@ pub struct UpdateFiles {
     pub files: Vec<ContainerFile>,
 }
 
-/// End the input of a container's first process, or of a command in it.
+/// End the input of a container's first process, or of a command in it. What a connection that the
+/// host has closed before still carries arrives first; one that is open goes on to its end.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
 pub struct CloseInput {
     /// The command.

@@ -60,9 +60,12 @@ pub(super) fn fork(
     forked
 }
 
-/// A child of a child, in the same namespaces and control group, without a channel.
+/// A child of a child, in the same namespaces and control group, without a channel. By fork(2), as
+/// a container's filter of system calls may stand already, which refuses the other.
 pub(crate) fn fork_again(keep: &[BorrowedFd<'_>], task: impl FnOnce() -> u8) -> io::Result<Pid> {
-    clone_here(&Place::default(), keep, task)
+    // SAFETY: as in `clone_here`; this process has one thread too.
+    let pid = unsafe { libc::fork() };
+    continue_as(pid.into(), keep, task)
 }
 
 /// Moves the children to be, not this process, into a process namespace.
@@ -96,6 +99,15 @@ fn clone_here(
     let pid = unsafe {
         libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<libc::clone_args>())
     };
+    continue_as(pid, keep, task)
+}
+
+/// Goes on as the child or as its parent, by what the kernel returned to each.
+fn continue_as(
+    pid: libc::c_long,
+    keep: &[BorrowedFd<'_>],
+    task: impl FnOnce() -> u8,
+) -> io::Result<Pid> {
     match pid {
         -1 => Err(io::Error::last_os_error()),
         0 => run(keep, task),

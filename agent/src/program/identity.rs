@@ -7,7 +7,7 @@ use rustix::{
     thread::{set_no_new_privs, set_thread_gid, set_thread_groups, set_thread_uid},
 };
 
-use super::{LaunchError, capabilities, user::User};
+use super::{LaunchError, capabilities, seccomp::Filter, user::User};
 
 /// Whom a command runs as and what it may do; `None` leaves things as they are.
 pub(super) struct Identity<'a> {
@@ -23,8 +23,17 @@ impl Identity<'_> {
             Some(confinement) => Some(capabilities::set_of(&confinement.capabilities)?),
             None => None,
         };
-        if self.confinement.is_some_and(|confinement| confinement.no_new_privileges) {
+        let filter = match self.confinement {
+            Some(c) => Filter::of(&c.seccomp, &c.capabilities)?,
+            None => None,
+        };
+        let install = |filter: &Filter| filter.install().map_err(LaunchError::Identity);
+        let closed = self.confinement.is_some_and(|confinement| confinement.no_new_privileges);
+        if closed {
             set_no_new_privs(true).map_err(failed)?;
+        } else if let Some(filter) = &filter {
+            // Only root may do this now, so what follows must pass the filter.
+            install(filter)?;
         }
         if let Some(allowed) = allowed {
             capabilities::bound(allowed).map_err(failed)?;
@@ -37,6 +46,9 @@ impl Identity<'_> {
         }
         if let Some(allowed) = allowed {
             capabilities::keep(allowed).map_err(failed)?;
+        }
+        if let Some(filter) = filter.filter(|_| closed) {
+            install(&filter)?;
         }
         Ok(())
     }

@@ -97,6 +97,32 @@ fn limits_and_no_new_privileges_hold() {
 }
 
 #[test]
+fn system_calls_are_filtered_unless_the_host_says_otherwise() {
+    if !possible() {
+        return;
+    }
+    let guest = Guest::new();
+    let script = "grep ^Seccomp: /proc/self/status; unshare -U true; echo $?";
+    assert!(guest.sh(script).starts_with("Seccomp:\t2\nunshare:"), "{}", guest.sh(script));
+    let with = |profile: &str| {
+        let mut create = container(script);
+        let mut confinement = confinement();
+        confinement.seccomp = profile.into();
+        process(&mut create).confinement = Some(Box::new(confinement));
+        create
+    };
+    assert!(guest.run(with("unconfined")).0.starts_with("Seccomp:\t0\n"));
+    let own = r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+        {"names": ["unshare"], "action": "SCMP_ACT_ERRNO", "errnoRet": 17}]}"#;
+    let output = guest.run(with(own)).0;
+    assert!(output.contains("File exists"), "{output}");
+    guest.create(with("{}")).unwrap();
+    let (kind, message) = kind_of(guest.start(&[]));
+    assert_eq!(kind, FailureKind::InvalidRequest);
+    assert_eq!(message, "The seccomp profile has no valid defaultAction");
+}
+
+#[test]
 fn an_init_reaps_and_passes_signals_and_status_on() {
     if !possible() {
         return;

@@ -1,0 +1,113 @@
+//! System call filters of containers (kernel, `userspace-api/seccomp_filter.rst`).
+
+// For installing a filter.
+#![allow(unsafe_code)]
+
+mod compile;
+mod default;
+mod profile;
+mod syscalls;
+
+use std::io;
+
+use nix::libc;
+
+pub(crate) use profile::ProfileError;
+
+/// What a filter does with a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    Allow,
+    /// The call fails with an error number.
+    Error(u16),
+    Trap,
+    KillThread,
+    KillProcess,
+    Log,
+    Trace(u16),
+}
+
+impl Action {
+    /// `SECCOMP_RET_*` (linux/seccomp.h).
+    fn code(self) -> u32 {
+        match self {
+            Self::Allow => 0x7fff_0000,
+            Self::Log => 0x7ffc_0000,
+            Self::Trace(data) => 0x7ff0_0000 | u32::from(data),
+            Self::Error(number) => 0x0005_0000 | u32::from(number),
+            Self::Trap => 0x0003_0000,
+            Self::KillThread => 0,
+            Self::KillProcess => 0x8000_0000,
+        }
+    }
+}
+
+/// How an argument is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Comparison {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+    /// Equal in the bits of a mask.
+    Masked(u64),
+}
+
+/// A condition on an argument of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Condition {
+    /// 0 to 5.
+    argument: u8,
+    comparison: Comparison,
+    value: u64,
+}
+
+/// What happens to a call if all conditions hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Rule {
+    number: u32,
+    conditions: Vec<Condition>,
+    action: Action,
+}
+
+/// What happens to all calls. Of the rules for a call the first whose conditions hold counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Profile {
+    otherwise: Action,
+    rules: Vec<Rule>,
+}
+
+/// A filter that can be installed.
+pub(super) struct Filter {
+    program: Vec<libc::sock_filter>,
+}
+
+impl Filter {
+    /// What a container's message asks for; `None` for no filter. What the default one allows
+    /// depends on the capabilities, as parts of profiles may.
+    pub(super) fn of(text: &str, capabilities: &[String]) -> Result<Option<Self>, ProfileError> {
+        let profile = match text {
+            "unconfined" => return Ok(None),
+            "" => default::profile(capabilities),
+            json => profile::parse(json, capabilities)?,
+        };
+        let program = compile::compile(&profile);
+        if program.len() > compile::LONGEST {
+            return Err(ProfileError::TooLong);
+        }
+        Ok(Some(Self { program }))
+    }
+
+    /// Filters the calls of this process from now on.
+    pub(super) fn install(&self) -> io::Result<()> {
+        let length = u16::try_from(self.program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let program = libc::sock_fprog { len: length, filter: self.program.as_ptr().cast_mut() };
+        // SAFETY: the program, of the length given, lives as long as the call, which only reads it.
+        let result = unsafe {
+            libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program)
+        };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+}
