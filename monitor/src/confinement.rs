@@ -1,9 +1,11 @@
 //! What this process may do: privileges, limits, system calls.
 
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use anyhow::Context;
 use devices::fs::NEEDED_CAPABILITIES;
+use jail::folder::shut_in;
 use jail::limits::Limits;
 use jail::privileges::Privileges;
 use jail::seccomp::{self, ThreadKind, report_violations};
@@ -23,7 +25,12 @@ impl Confinement {
     /// Limits the process as `args` say. To be called before threads are started, which inherit
     /// part of it.
     pub(crate) fn new(args: &Args) -> anyhow::Result<Self> {
-        limits(&args.resource_limits).apply()?;
+        let limits = limits(&args.resource_limits);
+        limits.apply()?;
+        if limits.open_files.is_none() {
+            // Guests hold descriptors: connections, and files of shared folders.
+            Limits::raise_open_files()?;
+        }
         let user = args.uid.zip(args.gid);
         let privileges = Privileges { user, ..Privileges::default() };
         privileges.seal()?;
@@ -38,14 +45,15 @@ impl Confinement {
 
     /// Confines the calling thread. A thread that cannot be confined does not go on.
     pub(crate) fn confine(&self, kind: ThreadKind) {
-        if let Err(e) = self.try_confine(kind) {
-            log::error!("Failed to confine a {} thread: {e:#}", kind.name());
-            std::process::exit(1);
-        }
-        log::debug!("A {} thread is confined", kind.name());
+        conclude(kind, self.try_confine(kind, || Ok(())));
     }
 
-    fn try_confine(&self, kind: ThreadKind) -> anyhow::Result<()> {
+    /// `last` runs before system calls are filtered.
+    fn try_confine(
+        &self,
+        kind: ThreadKind,
+        last: impl FnOnce() -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         let mut privileges = self.privileges;
         if kind == ThreadKind::FileServer {
             // A monitor that is root serves files of all users. One that becomes another user
@@ -57,6 +65,7 @@ impl Confinement {
             // A process that becomes another user's is no longer bound.
             self.bind_to_parent()?;
         }
+        last()?;
         if self.seccomp {
             seccomp::install(kind)?;
         }
@@ -76,6 +85,31 @@ impl Confinement {
         let this = *self;
         Arc::new(move || this.confine(kind))
     }
+
+    /// What confines a thread that serves a folder, to be called on it: with the folder, and
+    /// whether it is read-only.
+    pub(crate) fn on_file_server(&self) -> Arc<dyn Fn(BorrowedFd<'_>, bool) + Send + Sync> {
+        let this = *self;
+        Arc::new(move |folder, read_only| {
+            let kind = ThreadKind::FileServer;
+            let result = this.try_confine(kind, || {
+                if !shut_in(folder, read_only)? {
+                    log::info!("The kernel cannot shut threads in folders (Landlock)");
+                }
+                Ok(())
+            });
+            conclude(kind, result);
+        })
+    }
+}
+
+/// A thread that could not be confined does not go on.
+fn conclude(kind: ThreadKind, result: anyhow::Result<()>) {
+    if let Err(e) = result {
+        log::error!("Failed to confine a {} thread: {e:#}", kind.name());
+        std::process::exit(1);
+    }
+    log::debug!("A {} thread is confined", kind.name());
 }
 
 /// No core dump: it would hold guest memory.

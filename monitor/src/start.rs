@@ -42,8 +42,9 @@ impl Monitor {
             self.files.devices.ensure_stream(&serial.stream).map_err(fault)?;
         }
         let opened = std::mem::take(&mut self.files.devices);
-        let confine = |kind| self.confinement.on(kind);
-        let loops = Loops::new(confine(ThreadKind::DeviceLoop), confine(ThreadKind::FileServer));
+        let confinement = &self.confinement;
+        let loops =
+            Loops::new(confinement.on(ThreadKind::DeviceLoop), confinement.on_file_server());
         let params = BoardParams { opened, loops, started: self.started, detour };
         let (board, devices) = assemble(spec, &foundation, params).map_err(fault)?;
         let mut machine = foundation.complete(board, kernel).map_err(fault)?;

@@ -3,16 +3,16 @@
 use std::env;
 use std::fs;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use agent_protocol::client::{Connector, ReadyListener};
 use anyhow::Context;
 use tempfile::TempDir;
 use vm_spec::{
-    BootSpec, Component, DiskEngine, DiskFileSpec, DiskFormat, DiskSpec, EntropySpec, MAX_SLOT,
-    MemoryBacking, Mib, NetSpec, SerialSpec, StreamSpec, TapSpec, Transport, VmSpec, VsockSpec,
-    VsockUnixSpec,
+    BootSpec, Component, DiskEngine, DiskFileSpec, DiskFormat, DiskSpec, EntropySpec, FsCache,
+    FsSpec, HostFolderSpec, MAX_SLOT, MemoryBacking, Mib, NetSpec, SerialSpec, StreamSpec, TapSpec,
+    Transport, VmSpec, VsockSpec, VsockUnixSpec,
 };
 
 use crate::console::Console;
@@ -111,6 +111,25 @@ impl TestVm {
             DiskFileSpec { path, format: DiskFormat::default(), engine: DiskEngine::default() };
         adjust(&mut disk, &mut data);
         self.with(id, Component::Disk(disk))?.with(&backend, Component::DiskFile(data))
+    }
+
+    /// Shares `path` of the host under `tag`; so is the device called.
+    ///
+    /// # Errors
+    ///
+    /// The tag is no id.
+    pub fn with_share(
+        self,
+        tag: &str,
+        path: impl Into<PathBuf>,
+        adjust: impl FnOnce(&mut FsSpec, &mut HostFolderSpec),
+    ) -> anyhow::Result<Self> {
+        let backend = format!("{tag}-folder");
+        let mut share = FsSpec::new(backend.parse()?, tag);
+        let cache = FsCache::default();
+        let mut folder = HostFolderSpec { path: path.into(), read_only: false, cache };
+        adjust(&mut share, &mut folder);
+        self.with(tag, Component::Fs(share))?.with(&backend, Component::HostFolder(folder))
     }
 
     /// Adds the disk of test programs, after all other disks. [`RunningVm::mount_tools`] makes it

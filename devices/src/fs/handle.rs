@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 
 /// A folder that is open.
@@ -13,8 +14,15 @@ pub(super) struct OpenFolder {
     pub(super) position: Option<u64>,
 }
 
+/// A file that is open.
+struct OpenFile {
+    fd: OwnedFd,
+    /// Whether writes go to its end, wherever they are meant for.
+    appends: bool,
+}
+
 enum Handle {
-    File(OwnedFd),
+    File(OpenFile),
     Folder(OpenFolder),
 }
 
@@ -26,8 +34,8 @@ pub(super) struct Handles {
 }
 
 impl Handles {
-    pub(super) fn add_file(&mut self, fd: OwnedFd) -> u64 {
-        self.add(Handle::File(fd))
+    pub(super) fn add_file(&mut self, fd: OwnedFd, appends: bool) -> u64 {
+        self.add(Handle::File(OpenFile { fd, appends }))
     }
 
     pub(super) fn add_folder(&mut self, folder: OpenFolder) -> u64 {
@@ -42,10 +50,25 @@ impl Handles {
 
     pub(super) fn file(&self, number: u64) -> Result<&OwnedFd, Errno> {
         match self.open.get(&number) {
-            Some(Handle::File(fd)) => Ok(fd),
+            Some(Handle::File(file)) => Ok(&file.fd),
             Some(Handle::Folder(_)) => Err(Errno::ISDIR),
             None => Err(Errno::BADF),
         }
+    }
+
+    /// A file for writing to its end, or to where writes are meant for. A flag of the descriptor
+    /// decides: that of single writes (RWF_APPEND) is lost in overlay file systems before Linux
+    /// 6.6.
+    pub(super) fn file_to_write(&mut self, number: u64, append: bool) -> Result<&OwnedFd, Errno> {
+        if let Some(Handle::File(file)) = self.open.get_mut(&number)
+            && file.appends != append
+        {
+            let flags = fcntl_getfl(&file.fd)?;
+            let append_flag = if append { OFlags::APPEND } else { OFlags::empty() };
+            fcntl_setfl(&file.fd, flags - OFlags::APPEND | append_flag)?;
+            file.appends = append;
+        }
+        self.file(number)
     }
 
     /// Takes a folder out while it is read; see [`put_back`](Self::put_back).

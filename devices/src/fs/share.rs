@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -104,6 +104,13 @@ impl Share {
         let descriptors = openat(CWD, c"/proc/self/fd", flags, Mode::empty())
             .map_err(|e| OpenShareError::Descriptors(e.into()))?;
         Ok(Self { root, descriptors, options, path: path.to_owned() })
+    }
+
+    /// What it was opened on: the folder, or the single file.
+    pub fn opened(&self) -> BorrowedFd<'_> {
+        match &self.root {
+            Root::Folder(fd) | Root::File { file: fd, .. } => fd.as_fd(),
+        }
     }
 
     /// The path that it was opened by.

@@ -306,14 +306,6 @@ impl Buffers {
         self.vectored(|iov, n| unsafe { libc::pwritev64(fd.as_raw_fd(), iov, n, offset) })
     }
 
-    /// Writes to the end of `fd`, wherever that is when it happens (pwritev2), one call.
-    pub fn append_to(&self, fd: BorrowedFd<'_>) -> io::Result<usize> {
-        // SAFETY: the vectors are valid for reading and are kept alive by `ram`.
-        self.vectored(|iov, n| unsafe {
-            libc::pwritev2(fd.as_raw_fd(), iov, n, 0, libc::RWF_APPEND)
-        })
-    }
-
     fn vectored(
         &self,
         call: impl Fn(*const libc::iovec, libc::c_int) -> libc::ssize_t,

@@ -148,7 +148,6 @@ const FILE_SERVER: List = List {
     calls: &[
         libc::SYS_preadv,
         libc::SYS_pwritev,
-        libc::SYS_pwritev2,
         libc::SYS_openat,
         libc::SYS_openat2,
         libc::SYS_statx,

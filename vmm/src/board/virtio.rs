@@ -184,7 +184,7 @@ fn make_fs(
         queues: fs.spec.queues,
         queue_size: fs.spec.queue_size,
     };
-    let event_loop = set.loops.files(id.as_str()).map_err(VirtioError::Loop)?;
+    let event_loop = set.loops.files(id.as_str(), &share).map_err(VirtioError::Loop)?;
     let device = shared(Fs::new(&config, share, node_limit(), &event_loop)?);
     set.shares.insert(id.clone(), Arc::clone(&device));
     Ok(device)

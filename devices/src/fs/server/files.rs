@@ -59,19 +59,17 @@ impl Server {
             return Err(Errno::INVAL);
         }
         data.split_off(size);
-        let file = self.handles.file(write.fh)?;
         let flags = WriteFlags::from_bits_truncate(write.write_flags);
+        // What comes from the guest's cache has its place in the file already.
+        let appends = OFlags::from_bits_retain(write.flags).contains(OFlags::APPEND)
+            && !flags.contains(WriteFlags::CACHE);
+        self.handles.file_to_write(write.fh, appends)?;
+        let file = self.handles.file(write.fh)?;
         if flags.contains(WriteFlags::KILL_SUIDGID) {
             let (owners, descriptors) = (&self.session()?.owners, &self.share.descriptors);
             owners.drop_privileges(descriptors, file, &stat(file)?)?;
         }
-        // What comes from the guest's cache has its place in the file already.
-        let appends = OFlags::from_bits_retain(write.flags).contains(OFlags::APPEND)
-            && !flags.contains(WriteFlags::CACHE);
-        let count = write_all(data, write.offset, |data, offset| match appends {
-            true => data.append_to(file.as_fd()),
-            false => data.write_at(file.as_fd(), offset),
-        })?;
+        let count = write_all(data, write.offset, |data, at| data.write_at(file.as_fd(), at))?;
         self.metrics.written_bytes.add(count as u64);
         // At most MAX_TRANSFER.
         Ok(Answer::of(&WriteOut { size: count as u32, padding: 0 }))

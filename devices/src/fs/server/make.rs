@@ -100,7 +100,7 @@ impl Server {
             openat2(parent, name, flags, mode, beneath())
         })?;
         owners.made(&file, FileType::RegularFile, user, mode);
-        self.enter_open(file)
+        self.enter_open(file, flags.contains(OFlags::APPEND))
     }
 
     /// A file without a name in a folder (O_TMPFILE).
@@ -114,14 +114,14 @@ impl Server {
             openat2(parent, c".", flags, mode, beneath())
         })?;
         owners.made(&file, FileType::RegularFile, call.user, create.mode);
-        let (entry, fh) = self.enter_open(file)?;
+        let (entry, fh) = self.enter_open(file, flags.contains(OFlags::APPEND))?;
         Ok(Answer::both(&entry, &self.opened(fh)))
     }
 
     /// Makes a node and a handle of a file that was just made.
-    fn enter_open(&mut self, file: OwnedFd) -> Result<(EntryOut, u64), Errno> {
+    fn enter_open(&mut self, file: OwnedFd, appends: bool) -> Result<(EntryOut, u64), Errno> {
         let entry = self.enter(self.name_only(&file)?)?;
-        Ok((entry, self.handles.add_file(file)))
+        Ok((entry, self.handles.add_file(file, appends)))
     }
 
     /// A descriptor that only names what `fd` is open for: the same file, whatever has become of
@@ -151,7 +151,7 @@ impl Server {
             self.session()?.owners.drop_privileges(&self.share.descriptors, node, &stat)?;
         }
         let file = self.reopen(node, flags)?;
-        Ok(self.handles.add_file(file))
+        Ok(self.handles.add_file(file, flags.contains(OFlags::APPEND)))
     }
 
     /// What the guest is told of a file that was opened.
@@ -160,9 +160,9 @@ impl Server {
     }
 }
 
-/// The guest's flags of opening a file that concern the host's descriptor. Appending is done with
-/// each write, and direct I/O has no meaning for buffers that are not the host's.
+/// The guest's flags of opening a file that concern the host's descriptor. Direct I/O is the
+/// guest's alone: its buffers need not suit the host's file system.
 fn host_flags(flags: OFlags) -> OFlags {
-    let kept = OFlags::RWMODE | OFlags::TRUNC | OFlags::SYNC | OFlags::DSYNC;
+    let kept = OFlags::RWMODE | OFlags::APPEND | OFlags::TRUNC | OFlags::SYNC | OFlags::DSYNC;
     flags & kept | OFlags::CLOEXEC | OFlags::NOCTTY
 }
