@@ -1,17 +1,31 @@
 //! What the guest has open.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::ffi::CString;
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 
 /// A folder that is open.
 pub(super) struct OpenFolder {
     /// `None` for the folder that holds a single shared file.
     pub(super) fd: Option<OwnedFd>,
-    /// Where the descriptor stands, where that is known.
-    pub(super) position: Option<u64>,
+    /// Where the next entry is expected to be asked for.
+    pub(super) position: u64,
+    /// What was read of the host and not given to the guest yet. To go back for it would be wrong
+    /// where places in a folder are counted (tmpfs before Linux 6.6) and entries before it have
+    /// been removed meanwhile.
+    pub(super) pending: VecDeque<Found>,
+}
+
+/// An entry as the host gives it.
+pub(super) struct Found {
+    pub(super) name: CString,
+    pub(super) ino: u64,
+    pub(super) kind: FileType,
+    /// Where the next one is.
+    pub(super) next: u64,
 }
 
 /// A file that is open.
@@ -65,7 +79,7 @@ impl Handles {
         {
             let flags = fcntl_getfl(&file.fd)?;
             let append_flag = if append { OFlags::APPEND } else { OFlags::empty() };
-            fcntl_setfl(&file.fd, flags - OFlags::APPEND | append_flag)?;
+            fcntl_setfl(&file.fd, (flags - OFlags::APPEND) | append_flag)?;
             file.appends = append;
         }
         self.file(number)

@@ -26,9 +26,10 @@
 //!
 //! # What several guests see of each other
 //!
-//! What one has written is at the host when its call returns. With [`Cache::Auto`] another sees it
-//! when it opens the file afterwards, and in names and attributes after a second. Appending is
-//! atomic among guests. Locks (`flock`, `fcntl`) are each guest's own.
+//! What one has written is at the host when its call returns. With [`Cache::Auto`] another sees
+//! names, attributes and a file's new length after a tenth of a second at most, and content when
+//! it opens the file after that; with [`Cache::None`] all at once. Appending is atomic among
+//! guests. Locks (`flock`, `fcntl`) are each guest's own.
 
 mod answer;
 mod arguments;

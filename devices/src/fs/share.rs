@@ -16,8 +16,8 @@ use super::node::kind;
 pub enum Cache {
     /// Not at all.
     None,
-    /// Names and attributes for a second, content until the file is opened again or is seen to
-    /// have changed.
+    /// Names and attributes, a file's length among them, for a tenth of a second; content until
+    /// the file is opened again or is seen to have changed.
     #[default]
     Auto,
     /// For good: nobody else changes the files.

@@ -61,8 +61,8 @@ pub enum FsCache {
     /// Not at all: each read and each look at a file reaches the host, and shared writable
     /// mappings are not possible.
     None,
-    /// Names and attributes for a second, content until the file is opened again or is seen to
-    /// have changed. What was written is at the host when the call returns. For folders that
+    /// Names and attributes, a file's length among them, for a tenth of a second; content until
+    /// the file is opened again or is seen to have changed. What was written is at the host when the call returns. For folders that
     /// others change too.
     #[default]
     Auto,

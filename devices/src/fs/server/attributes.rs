@@ -30,8 +30,8 @@ impl Server {
     }
 
     fn attr_out(&self, attr: Attr) -> Result<Answer, Errno> {
-        let valid = self.valid_seconds();
-        Ok(Answer::of(&AttrOut { valid, attr, ..AttrOut::default() }))
+        let (valid, valid_nsec) = self.valid();
+        Ok(Answer::of(&AttrOut { valid, valid_nsec, padding: 0, attr }))
     }
 
     pub(super) fn setattr(&mut self, mut call: Call) -> Result<Answer, Errno> {

@@ -1,5 +1,6 @@
 //! Folders that are open.
 
+use std::collections::VecDeque;
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
 
@@ -8,23 +9,14 @@ use rustix::io::Errno;
 use zerocopy::IntoBytes;
 
 use super::{Answer, Call, Server};
-use crate::fs::handle::OpenFolder;
+use crate::fs::handle::{Found, OpenFolder};
 use crate::fs::protocol::{Dirent, EntryOut, FsyncIn, OpenOut, OpenedFlags, ROOT, ReadIn};
 use crate::fs::share::Cache;
 
 /// Bytes of entries that are taken from the host at a time.
-const SCRATCH: usize = 32 << 10;
+const SCRATCH: usize = 8 << 10;
 /// Bytes of entries in one answer at most.
 const MAX_ANSWER: usize = 256 << 10;
-
-/// An entry as the host gives it.
-struct Found<'a> {
-    name: &'a CStr,
-    ino: u64,
-    kind: FileType,
-    /// Where the next one is.
-    next: u64,
-}
 
 /// Entries that were read so far, and the room for more.
 struct Listing {
@@ -43,7 +35,7 @@ impl Server {
                 Some(self.reopen(folder, OFlags::RDONLY | OFlags::DIRECTORY)?)
             }
         };
-        let fh = self.handles.add_folder(OpenFolder { fd, position: Some(0) });
+        let fh = self.handles.add_folder(OpenFolder { fd, position: 0, pending: VecDeque::new() });
         let flags = match self.share.options.cache {
             Cache::None | Cache::Auto => OpenedFlags::empty(),
             Cache::Always => OpenedFlags::KEEP_CACHE | OpenedFlags::CACHE_DIR,
@@ -73,57 +65,61 @@ impl Server {
         offset: u64,
         listing: &mut Listing,
     ) -> Result<(), Errno> {
-        let OpenFolder { fd: Some(fd), position } = folder else { return Err(Errno::NOTDIR) };
-        if position.take() != Some(offset) {
+        if folder.position != offset {
             // Not every number is a place in a folder; the file system decides.
             i64::try_from(offset).map_err(|_| Errno::INVAL)?;
-            seek(&*fd, SeekFrom::Start(offset))?;
+            let fd = folder.fd.as_ref().ok_or(Errno::NOTDIR)?;
+            seek(fd, SeekFrom::Start(offset))?;
+            folder.pending.clear();
+            folder.position = offset;
         }
-        let mut scratch = std::mem::take(&mut self.scratch);
-        scratch.resize(SCRATCH, MaybeUninit::uninit());
-        let mut entries = RawDir::new(&*fd, &mut scratch);
-        let mut last = offset;
-        let result = loop {
-            let entry = match entries.next() {
-                None => break Ok(true),
-                Some(Err(error)) => break Err(error),
-                Some(Ok(entry)) => entry,
-            };
-            let found = Found {
-                name: entry.file_name(),
+        loop {
+            while let Some(found) = folder.pending.pop_front() {
+                if !listing.fits(&found.name) {
+                    folder.pending.push_front(found);
+                    return if listing.bytes.is_empty() { Err(Errno::INVAL) } else { Ok(()) };
+                }
+                folder.position = found.next;
+                self.add(node, &found, listing);
+            }
+            match self.read_entries(folder) {
+                Ok(true) => {}
+                Err(error) if listing.bytes.is_empty() => return Err(error),
+                Ok(false) | Err(_) => return Ok(()),
+            }
+        }
+    }
+
+    /// Takes some more entries from the host; false at the end.
+    fn read_entries(&mut self, folder: &mut OpenFolder) -> Result<bool, Errno> {
+        let fd = folder.fd.as_ref().ok_or(Errno::NOTDIR)?;
+        self.scratch.resize(SCRATCH, MaybeUninit::uninit());
+        let mut entries = RawDir::new(fd, &mut self.scratch);
+        while let Some(entry) = entries.next() {
+            let entry = entry?;
+            folder.pending.push_back(Found {
+                name: entry.file_name().to_owned(),
                 ino: entry.ino(),
                 kind: entry.file_type(),
                 next: entry.next_entry_cookie(),
-            };
-            if !listing.fits(found.name) {
-                break Ok(false);
+            });
+            if entries.is_buffer_empty() {
+                break;
             }
-            last = found.next;
-            self.add(node, &found, listing);
-        };
-        self.scratch = scratch;
-        match result {
-            Ok(true) => *position = Some(last),
-            // More was taken from the host than the guest had room for.
-            Ok(false) if listing.bytes.is_empty() => return Err(Errno::INVAL),
-            Ok(false) => {}
-            Err(error) if listing.bytes.is_empty() => return Err(error),
-            Err(_) => {}
         }
-        Ok(())
+        Ok(!folder.pending.is_empty())
     }
 
     /// The folder around a single file.
     fn list_single(&mut self, node: u64, from: u64, listing: &mut Listing) -> Result<(), Errno> {
         let Some((name, _)) = self.single_file(node) else { return Err(Errno::NOTDIR) };
-        let name = name.to_owned();
         let entries = [
-            (c".", FileType::Directory),
-            (c"..", FileType::Directory),
-            (name.as_c_str(), FileType::RegularFile),
+            (c".".to_owned(), FileType::Directory),
+            (c"..".to_owned(), FileType::Directory),
+            (name.to_owned(), FileType::RegularFile),
         ];
         for ((name, kind), next) in entries.into_iter().zip(1..).skip(from.min(3) as usize) {
-            if !listing.fits(name) {
+            if !listing.fits(&name) {
                 break;
             }
             self.add(node, &Found { name, ino: ROOT, kind, next }, listing);
@@ -132,11 +128,11 @@ impl Server {
     }
 
     /// Adds an entry that fits.
-    fn add(&mut self, folder: u64, found: &Found<'_>, listing: &mut Listing) {
+    fn add(&mut self, folder: u64, found: &Found, listing: &mut Listing) {
         let is_dots = matches!(found.name.to_bytes(), b"." | b"..");
         if listing.plus {
             // One that went meanwhile, or for which there is no room any more, is a name only.
-            let entry = (!is_dots).then(|| self.lookup_name(folder, found.name).ok()).flatten();
+            let entry = (!is_dots).then(|| self.lookup_name(folder, &found.name).ok()).flatten();
             listing.bytes.extend_from_slice(entry.unwrap_or(EntryOut::default()).as_bytes());
         }
         listing.push(found);
@@ -158,7 +154,7 @@ impl Listing {
         self.bytes.len() + entry + dirent <= self.limit
     }
 
-    fn push(&mut self, found: &Found<'_>) {
+    fn push(&mut self, found: &Found) {
         let name = found.name.to_bytes();
         let dirent = Dirent {
             ino: found.ino,

@@ -147,8 +147,16 @@ impl Server {
         let stat = stat(&fd)?;
         let attr = self.attr(&fd, &stat)?;
         let node = self.nodes.enter(fd, &stat)?;
-        let valid = self.valid_seconds();
-        Ok(EntryOut { node, entry_valid: valid, attr_valid: valid, attr, ..EntryOut::default() })
+        let (seconds, nanoseconds) = self.valid();
+        Ok(EntryOut {
+            node,
+            generation: 0,
+            entry_valid: seconds,
+            attr_valid: seconds,
+            entry_valid_nsec: nanoseconds,
+            attr_valid_nsec: nanoseconds,
+            attr,
+        })
     }
 
     fn attr(&self, fd: impl AsFd, stat: &Statx) -> Result<Attr, Errno> {
@@ -160,11 +168,12 @@ impl Server {
         self.session.as_ref().ok_or(Errno::IO)
     }
 
-    fn valid_seconds(&self) -> u64 {
+    /// How long the guest may go without asking: seconds and nanoseconds.
+    fn valid(&self) -> (u64, u32) {
         match self.share.options.cache {
-            Cache::None => 0,
-            Cache::Auto => 1,
-            Cache::Always => 24 * 3600,
+            Cache::None => (0, 0),
+            Cache::Auto => (0, 100_000_000),
+            Cache::Always => (24 * 3600, 0),
         }
     }
 

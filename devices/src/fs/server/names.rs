@@ -20,7 +20,7 @@ impl Server {
             Ok(entry) => Ok(Answer::of(&entry)),
             // A node that is none: the guest may remember that there is nothing.
             Err(Errno::NOENT) if self.share.options.cache == Cache::Always => {
-                let entry_valid = self.valid_seconds();
+                let (entry_valid, _) = self.valid();
                 Ok(Answer::of(&EntryOut { entry_valid, ..EntryOut::default() }))
             }
             Err(error) => Err(error),

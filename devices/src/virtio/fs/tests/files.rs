@@ -165,19 +165,19 @@ fn file_that_is_removed_while_open_is_still_read() {
 
 #[test]
 fn what_the_guest_may_keep_is_as_was_set() {
-    // What was opened, and for how many seconds entries are valid.
+    // What was opened, and for how long entries are valid: seconds, nanoseconds.
     let kept = |cache| {
         let mut guest = Guest::with(ShareOptions { read_only: false, cache });
         fs::write(guest.path("file"), "").unwrap();
         let entry = guest.ask(Opcode::Lookup, ROOT, &text("file")).unwrap();
         let body = [0_u32, 0];
         let opened = guest.ask(Opcode::Open, number(&entry, 0), body.as_bytes()).unwrap();
-        (number(&opened, 8), number(&entry, 16))
+        (number(&opened, 8), number(&entry, 16), number(&entry, 32) as u32)
     };
     let (direct_io, keep_cache) = (1 << 0, 1 << 1);
-    assert_eq!(kept(Cache::None), (direct_io, 0));
-    assert_eq!(kept(Cache::Auto), (0, 1));
-    assert_eq!(kept(Cache::Always), (keep_cache, 86400));
+    assert_eq!(kept(Cache::None), (direct_io, 0, 0));
+    assert_eq!(kept(Cache::Auto), (0, 0, 100_000_000));
+    assert_eq!(kept(Cache::Always), (keep_cache, 86400, 0));
 }
 
 #[test]
