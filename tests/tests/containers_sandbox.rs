@@ -104,14 +104,19 @@ fn container_runs_to_its_end_and_what_it_wrote_is_there_in_its_next_machine() ->
     let host = Host::new()?;
     runtime()?.block_on(async {
         let machine = host.start().await?;
-        let said =
-            run(&machine, &["/bin/socat", "-u", "OPEN:/proc/sys/kernel/hostname", "CREATE:/kept"]);
+        let said = run(
+            &machine,
+            &["/usr/bin/socat", "-u", "OPEN:/proc/sys/kernel/hostname", "CREATE:/kept"],
+        );
         assert_eq!(said.await?, "");
         let end = machine.power_off(LIMIT).await?;
         assert_eq!(end.end, Some(MachineEnd::PowerOff), "{end:?}");
 
         let machine = host.start().await?;
-        assert_eq!(run(&machine, &["/bin/socat", "-u", "OPEN:/kept", "STDOUT"]).await?, "box\n");
+        assert_eq!(
+            run(&machine, &["/usr/bin/socat", "-u", "OPEN:/kept", "STDOUT"]).await?,
+            "box\n"
+        );
         machine.kill().await?;
         Ok(())
     })
@@ -138,7 +143,7 @@ fn container_outlives_the_engine() -> anyhow::Result<()> {
     let session = first.block_on(async {
         let machine = host.start().await?;
         let agent = machine.agent();
-        agent.act(container(&["/bin/socat", "-u", "PIPE:/nothing", "STDOUT"])).await?;
+        agent.act(container(&["/usr/bin/socat", "-u", "PIPE:/nothing", "STDOUT"])).await?;
         anyhow::Ok(agent.start_container(ID).await?.session)
     })?;
     drop(first);
@@ -151,7 +156,7 @@ fn container_outlives_the_engine() -> anyhow::Result<()> {
         let Reply::Containers(list) = reply else { bail!("{reply:?}") };
         let status = list.containers.first().context("the container is gone")?;
         assert_eq!((status.state(), status.session), (ContainerState::Running, session));
-        let mut exec = command(&["/bin/fio", "--version"]);
+        let mut exec = command(&["/usr/bin/fio", "--version"]);
         exec.container = ID.to_owned();
         let mut running = agent.exec(exec).await?;
         let mut said = String::new();
