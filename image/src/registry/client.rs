@@ -52,20 +52,28 @@ pub struct Registries {
 }
 
 impl Registries {
-    /// A client with these settings, which trusts the certificates that the host trusts.
+    /// A client with these settings, which trusts the certificates that the host trusts. On a
+    /// host that has none, registries without TLS can still be used.
     ///
     /// # Errors
     ///
-    /// The certificates cannot be loaded.
+    /// No client for HTTP can be made.
     pub fn new(settings: Settings) -> Result<Self, RegistryError> {
         // Somebody else in the process may have chosen one: then that is used.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("bulkhead/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(settings.connect)
-            .read_timeout(settings.stall)
-            .redirect(Policy::custom(follow))
+        let builder = || {
+            reqwest::Client::builder()
+                .user_agent(concat!("bulkhead/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(settings.connect)
+                .read_timeout(settings.stall)
+                .redirect(Policy::custom(follow))
+        };
+        let http = builder()
             .build()
+            .or_else(|error| {
+                log::warn!("no registry behind TLS can be trusted: {error:?}");
+                builder().tls_certs_only([]).build()
+            })
             .map_err(RegistryError::Client)?;
         Ok(Self { http, settings: Arc::new(settings) })
     }
@@ -108,9 +116,9 @@ impl Registries {
     }
 
     /// Calls `attempt` until it succeeds, fails for good, or often enough.
-    pub(super) async fn retry<T>(
+    pub(super) async fn retry<T, F: Future<Output = Result<T, RegistryError>>>(
         &self,
-        mut attempt: impl AsyncFnMut() -> Result<T, RegistryError>,
+        mut attempt: impl FnMut() -> F,
     ) -> Result<T, RegistryError> {
         let mut failures = 0;
         loop {

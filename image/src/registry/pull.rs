@@ -124,15 +124,14 @@ impl Pull<'_> {
     }
 
     async fn document(&self, wanted: &str) -> Result<(Document, Vec<u8>), RegistryError> {
-        let text = self.client.retry(async || self.session.manifest(wanted).await).await?;
+        let text = self.client.retry(|| self.session.manifest(wanted)).await?;
         let document = Document::parse(&text).map_err(|source| self.unusable(source))?;
         Ok((document, text))
     }
 
     async fn config(&self, manifest: &Manifest) -> Result<(Vec<u8>, ImageConfig), RegistryError> {
         let digest = &manifest.config.digest;
-        let text =
-            self.client.retry(async || self.session.document(digest, MAX_CONFIG).await).await?;
+        let text = self.client.retry(|| self.session.document(digest, MAX_CONFIG)).await?;
         let config = ImageConfig::parse(&text)
             .map_err(|source| RegistryError::Config { name: self.name.clone(), source })?;
         match (manifest.layers.len(), config.rootfs.diff_ids.len()) {
@@ -151,11 +150,10 @@ impl Pull<'_> {
         for layer in layers {
             self.observer.tell(layer.digest, Phase::Pulling);
         }
-        stream::iter(layers.iter().zip(diff_ids))
-            .map(|(blob, diff_id)| self.layer(blob, diff_id))
-            .buffered(self.client.settings.parallel.max(1))
-            .try_collect()
-            .await
+        // Made beforehand: the compiler cannot see that a closure over any lifetime is `Send`.
+        let transfers: Vec<_> =
+            layers.iter().zip(diff_ids).map(|(blob, diff_id)| self.layer(blob, diff_id)).collect();
+        stream::iter(transfers).buffered(self.client.settings.parallel.max(1)).try_collect().await
     }
 
     /// One layer; if somebody else transfers it already, theirs.

@@ -54,7 +54,8 @@ impl Registries {
         let (digest, media_type) = local.manifest();
         let manifest = store.document(&digest)?;
         let size = manifest.len() as u64;
-        self.retry(async || push.manifest(&image.wanted(), media_type, &manifest).await).await?;
+        let wanted = image.wanted();
+        self.retry(|| push.manifest(&wanted, media_type, &manifest)).await?;
         store.note_digest(local.id(), &image.with_digest(digest))?;
         Ok(Pushed { digest, size })
     }
@@ -77,17 +78,18 @@ impl Push<'_> {
                 self.observer.tell(layer.blob, Phase::Preparing);
             }
         }
-        stream::iter(&blobs)
-            .map(|digest| self.layer(digest))
+        let transfers: Vec<_> = blobs.iter().map(|digest| self.layer(digest)).collect();
+        stream::iter(transfers)
             .buffered(self.client.settings.parallel.max(1))
             .try_collect::<()>()
             .await?;
         let config = image.id().0;
-        self.client.retry(async || self.blob(&config, &Observer::default()).await).await.map(drop)
+        let silent = Observer::default();
+        self.client.retry(|| self.blob(&config, &silent)).await.map(drop)
     }
 
     async fn layer(&self, digest: &Digest) -> Result<(), RegistryError> {
-        let phase = self.client.retry(async || self.blob(digest, self.observer).await).await?;
+        let phase = self.client.retry(|| self.blob(digest, self.observer)).await?;
         self.observer.tell(*digest, phase);
         Ok(())
     }

@@ -253,3 +253,28 @@ async fn registry_that_is_not_there_is_named() {
     let error = client.registries.pull(&client.store, &image, &options).await.unwrap_err();
     assert_eq!(error.to_string(), format!("failed to talk to registry {address}"));
 }
+
+#[test]
+fn registries_of_this_host_need_no_certificates() {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "registry::tests::content::image_is_pulled_and_named"])
+        .env("SSL_CERT_FILE", "/nonexistent")
+        .env("SSL_CERT_DIR", "/nonexistent")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+/// The engine runs transfers on threads that take any task.
+#[test]
+fn transfers_go_from_thread_to_thread() {
+    fn sent<T: Send>(_: T) {}
+    let client = Client::new();
+    let (registries, store) = (&client.registries, &client.store);
+    let image: Reference = "localhost/app".parse().unwrap();
+    let (options, observer) = (PullOptions::default(), Observer::default());
+    sent(registries.pull(store, &image, &options));
+    sent(registries.push(store, &image, &options.credentials, &observer));
+    sent(registries.login("localhost", &options.credentials));
+}
