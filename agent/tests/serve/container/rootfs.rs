@@ -1,6 +1,9 @@
 //! What a container sees of its file systems, and what a hostile image cannot do.
 
-use std::{fs, os::unix::fs::symlink};
+use std::{
+    fs,
+    os::unix::fs::{chown, symlink},
+};
 
 use agent_protocol::message::{ContainerFile, ContainerMount, FailureKind, MountKind};
 
@@ -145,4 +148,27 @@ fn users_of_a_hostile_image_are_found_or_not_but_never_outside() {
     let mut create = idle();
     process(&mut create).user = "spy".into();
     assert_eq!(kind_of(linked.create(create)).0, FailureKind::NoSuchUser);
+}
+
+#[test]
+fn a_new_volume_is_filled_with_what_the_image_has_there() {
+    if !possible() {
+        return;
+    }
+    let guest = Guest::with_image(|root| {
+        fs::create_dir_all(root.join("srv/data/sub")).unwrap();
+        fs::write(root.join("srv/data/sub/file"), "from the image\n").unwrap();
+        fs::hard_link(root.join("srv/data/sub/file"), root.join("srv/data/other")).unwrap();
+        chown(root.join("srv/data/sub/file"), Some(33), Some(4)).unwrap();
+    });
+    let script = "grep -c ' /srv/data tmpfs' /proc/mounts; cd /srv/data; cat sub/file; \
+                  stat -c '%u %g %h' other; touch /srv/data/new && echo writable";
+    let mut create = container(script);
+    create.mounts = vec![ContainerMount {
+        kind: MountKind::Tmpfs.into(),
+        target: b"/srv/data".to_vec(),
+        populate: true,
+        ..ContainerMount::default()
+    }];
+    assert_eq!(guest.run(create).0, "1\nfrom the image\n33 4 2\nwritable\n");
 }
