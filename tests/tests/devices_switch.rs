@@ -130,7 +130,9 @@ fn wait_for_carrier(vm: &RunningVm, carrier: u8) -> anyhow::Result<()> {
 /// One guest sends the other a file over TCP.
 fn send_between(from: &RunningVm, to: &RunningVm, address: &str) -> anyhow::Result<()> {
     from.exec("head -c 16777216 /dev/urandom >/tmp/sent")?;
-    to.exec("(nc -l -p 5000 >/tmp/received; touch /tmp/done) >/dev/null 2>&1 &")?;
+    // Whoever has nothing to say hangs up at once: the listener's input stays open.
+    let listen = "(nc -l -p 5000 >/tmp/received; touch /tmp/done)";
+    to.exec(&format!("(tail -f /dev/null | {listen}) >/dev/null 2>&1 &"))?;
     from.exec(&format!(
         "timeout 100 sh -c 'until nc {address} 5000 </tmp/sent; do sleep 0.1; done'"
     ))?;
@@ -177,7 +179,6 @@ fn call_through_a_published_port(switch: &mut Switch, vm: &RunningVm) -> anyhow:
     vm.exec("timeout 60 sh -c 'until netstat -ltn | grep -q :80; do sleep 0.1; done'")?;
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(START_LIMIT))?;
-    stream.shutdown(Shutdown::Write)?;
     let mut greeting = String::new();
     stream.read_to_string(&mut greeting)?;
     assert_eq!(greeting, "hello\n");
