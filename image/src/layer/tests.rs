@@ -1,5 +1,10 @@
 //! Whole layers: what they are made into, read by other programs.
 
+mod archive;
+mod inspect;
 mod oracle;
+mod overlay;
+mod packings;
 mod refusals;
 mod shapes;
+mod sparse;
