@@ -5,5 +5,6 @@
 
 pub mod chains;
 pub mod disk;
+pub mod erofs;
 pub mod quiet;
 pub mod registers;

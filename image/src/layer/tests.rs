@@ -5,6 +5,7 @@ mod inspect;
 mod oracle;
 mod overlay;
 mod packings;
+mod property;
 mod refusals;
 mod shapes;
 mod sparse;
