@@ -6,7 +6,7 @@ use launch::Folder;
 use vm_spec::{
     BalloonSpec, CacheMode, Component, ComponentId, DiskCompositeSpec, DiskFileSpec, DiskSpec,
     EntropySpec, FsSpec, HostFolderSpec, IdError, NetSpec, SerialSpec, SpecError, StreamSpec,
-    TokenBucket, VmSpec, VsockSpec, VsockUnixSpec,
+    SwitchPortSpec, TokenBucket, VmSpec, VsockSpec, VsockUnixSpec,
 };
 
 use super::console;
@@ -28,14 +28,6 @@ pub enum DocumentError {
     /// A component has no name.
     #[error("Failed to name a component")]
     Id(#[from] IdError),
-    /// A port of the switch cannot be described.
-    #[error("Failed to describe port {port} of the switch")]
-    Port {
-        /// The port.
-        port: String,
-        /// Why.
-        source: serde_json::Error,
-    },
     /// Components do not fit together, or there are too many.
     #[error("Failed to put the machine together")]
     Spec(#[from] SpecError),
@@ -70,7 +62,7 @@ pub(super) fn compose(
         let device =
             NetSpec { mac: Some(card.mac), ..NetSpec::new(ComponentId::from_str(&backend)?) };
         add(&id, Component::Net(device))?;
-        add(&backend, port(card)?)?;
+        add(&backend, port(card))?;
     }
     let backend = ComponentId::from_str("agent")?;
     add("vsock", Component::Vsock(VsockSpec { backend, slot: None, cid: GUEST_CID }))?;
@@ -123,12 +115,8 @@ fn folder_of(share: &Share) -> Component {
     })
 }
 
-fn port(card: &Card) -> Result<Component, DocumentError> {
-    let document = serde_json::json!({
-        "type": "switch-port", "socket": card.socket, "port": card.port,
-    });
-    serde_json::from_value(document)
-        .map_err(|source| DocumentError::Port { port: card.port.clone(), source })
+fn port(card: &Card) -> Component {
+    Component::SwitchPort(SwitchPortSpec { socket: card.socket.clone(), port: card.port.clone() })
 }
 
 /// A kernel that repeats itself must not fill the host's disk.
