@@ -181,7 +181,7 @@ impl Server {
             };
             self.turn(&mut wakes, Some(left))?;
         }
-        self.machine.cgroups.remove();
+        self.machine.leave();
         Ok(end)
     }
 

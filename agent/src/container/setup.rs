@@ -41,6 +41,15 @@ pub(crate) struct Machine {
     pub(crate) load_modules: bool,
 }
 
+impl Machine {
+    /// Removes what was made for all containers, when an agent ends before the machine.
+    pub(crate) fn leave(&self) {
+        self.cgroups.remove();
+        // Nothing is mounted there but in containers' own namespaces.
+        let _ = fs::remove_dir(&self.staging);
+    }
+}
+
 /// A container could not be made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SetupError {
