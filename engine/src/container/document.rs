@@ -6,23 +6,21 @@ use std::time::Duration;
 use bollard_stubs::models::{
     ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerSummary,
     ContainerSummaryHealth, ContainerSummaryHostConfig, ContainerSummaryNetworkSettings,
-    ContainerSummaryStateEnum, DriverData, EndpointSettings, HealthStatusEnum, MountPoint,
-    NetworkSettings, PortSummary,
+    ContainerSummaryStateEnum, DriverData, HealthStatusEnum, MountPoint, NetworkSettings,
 };
 
 use super::live::{Container, lock};
 use super::moment;
-use super::record::{ContainerRecord, MountRecord, MountedSource, Phase, State};
+use super::record::{MountRecord, MountedSource, Phase, State};
 
 impl Container {
     /// As `GET /containers/ID/json` answers.
-    #[must_use]
-    pub fn inspect(&self) -> ContainerInspectResponse {
+    pub async fn inspect(&self) -> ContainerInspectResponse {
         let record = self.record();
         let spec = self.spec();
         let mut argv = spec.process.argv.iter().cloned();
         let log = self.streams.log().path().map(|path| path.display().to_string());
-        let networks = self.network_documents(&record);
+        let networks = self.network_documents().await;
         ContainerInspectResponse {
             id: Some(record.id.clone()),
             created: Some(moment::from_nanos(record.created_ns)),
@@ -46,7 +44,7 @@ impl Container {
             network_settings: Some(NetworkSettings {
                 sandbox_id: Some(String::new()),
                 sandbox_key: Some(String::new()),
-                ports: Some(self.port_documents()),
+                ports: Some(self.port_documents().await),
                 networks: Some(networks),
             }),
             config: Some(record.config),
@@ -78,8 +76,7 @@ impl Container {
     }
 
     /// As `GET /containers/json` lists it.
-    #[must_use]
-    pub fn summary(&self) -> ContainerSummary {
+    pub async fn summary(&self) -> ContainerSummary {
         let record = self.record();
         let spec = self.spec();
         let health = lock(&self.health).as_ref().map(|state| (state.status, state.failing));
@@ -91,7 +88,7 @@ impl Container {
             image_id: Some(record.image_id.clone()),
             command: Some(spec.process.argv.join(" ")),
             created: Some(i64::try_from(seconds).unwrap_or(i64::MAX)),
-            ports: Some(self.port_summaries()),
+            ports: Some(self.port_summaries().await),
             labels: Some(record.config.labels.clone().unwrap_or_default()),
             state: Some(summary_state(record.state.phase)),
             status: Some(status_text(&record.state, health.map(|(status, _)| status))),
@@ -100,7 +97,7 @@ impl Container {
                 annotations: record.host_config.annotations.clone(),
             }),
             network_settings: Some(ContainerSummaryNetworkSettings {
-                networks: Some(self.network_documents(&record)),
+                networks: Some(self.network_documents().await),
             }),
             mounts: Some(record.mounts.iter().map(mount_point).collect()),
             health: health.map(|(_, failing)| ContainerSummaryHealth {
@@ -133,19 +130,6 @@ impl Container {
     pub fn health_word(&self) -> String {
         let health = lock(&self.health).as_ref().map(|state| state.status);
         health.map_or_else(|| "none".to_owned(), |status| status.to_string())
-    }
-
-    fn network_documents(&self, record: &ContainerRecord) -> HashMap<String, EndpointSettings> {
-        record.endpoints.clone()
-    }
-
-    fn port_documents(&self) -> HashMap<String, Option<Vec<bollard_stubs::models::PortBinding>>> {
-        let spec = self.spec();
-        spec.exposed.iter().map(|port| (port.to_string(), None)).collect()
-    }
-
-    fn port_summaries(&self) -> Vec<PortSummary> {
-        Vec::new()
     }
 }
 

@@ -61,6 +61,11 @@ impl Access {
         }
     }
 
+    /// Has something done in its machine.
+    pub(super) async fn act(&self, request: Request) -> Result<(), ContainerError> {
+        self.machine.agent().act(request).await.map_err(self.failed("/"))
+    }
+
     fn failed(&self, path: &str) -> impl FnOnce(AgentError) -> ContainerError + use<> {
         let (path, container) = (path.to_owned(), self.container.name());
         move |error| match error.kind() {
@@ -168,7 +173,7 @@ pub async fn carry(
     sink.shutdown().await.map_err(ContainerError::io(TRANSFER))
 }
 
-async fn finish(command: Command) -> Result<(), ContainerError> {
+pub(super) async fn finish(command: Command) -> Result<(), ContainerError> {
     let status = command.wait().await;
     match status.map_err(|error| ContainerError::Machine(chain(&error)))?.shell_code() {
         0 => Ok(()),

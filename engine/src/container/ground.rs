@@ -10,7 +10,7 @@ use crate::events::Bus;
 use crate::paths::Paths;
 use crate::sandbox::{Disks, Sandboxes};
 use crate::store::Table;
-use crate::volume;
+use crate::{network, volume};
 
 /// The services and the list.
 #[derive(Debug)]
@@ -21,6 +21,7 @@ pub struct Ground {
     pub(super) sandboxes: Sandboxes,
     pub(super) disks: Disks,
     pub(super) volumes: volume::Service,
+    pub(super) networks: network::Service,
     pub(super) events: Bus,
     index: Mutex<Index>,
 }
@@ -36,6 +37,8 @@ pub struct Services {
     pub sandboxes: Sandboxes,
     /// Volumes.
     pub volumes: volume::Service,
+    /// Networks.
+    pub networks: network::Service,
     /// Where events go.
     pub events: Bus,
 }
@@ -49,10 +52,10 @@ struct Index {
 
 impl Ground {
     pub(super) fn new(table: Table<ContainerRecord>, services: Services) -> Self {
-        let Services { paths, images, sandboxes, volumes, events } = services;
+        let Services { paths, images, sandboxes, volumes, networks, events } = services;
         let disks = Disks::new(paths.disks());
         let index = Mutex::default();
-        Self { paths, table, images, sandboxes, disks, volumes, events, index }
+        Self { paths, table, images, sandboxes, disks, volumes, networks, events, index }
     }
 
     /// The image of this id.

@@ -11,10 +11,12 @@
 //! | [`exec`] | commands in it |
 //! | [`health`] | probes of its health |
 //! | [`stats`] | what it uses |
-//! | [`files`] | its files, running or not |
+//! | [`files`], [`commit`] | its files, running or not |
 //! | [`document`] | it as `inspect` and `ps` show it |
 
 pub mod attach;
+mod build_line;
+pub mod commit;
 mod create;
 pub mod document;
 mod error;
@@ -97,6 +99,12 @@ impl Service {
         Ok(())
     }
 
+    /// The images that containers are made of.
+    #[must_use]
+    pub fn images(&self) -> &image::Store {
+        &self.ground.images
+    }
+
     /// The commands run in containers.
     #[must_use]
     pub fn execs(&self) -> &Execs {
@@ -120,6 +128,9 @@ impl Service {
             return Err(error);
         }
         self.ground.release(&old, &container.id);
+        if let Err(error) = self.ground.networks.rename(&container.id, &name).await {
+            log::warn!("container {}: {}", container.id, chain(&error));
+        }
         container.emit("rename", &[("oldName", format!("/{old}"))]);
         Ok(())
     }

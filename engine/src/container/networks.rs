@@ -1,25 +1,347 @@
 //! A container on its networks.
 
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use agent_protocol::message::{Card as CardMessage, ConfigureNetwork, Request, UpdateFiles};
+use bollard_stubs::models::{EndpointSettings, PortBinding, PortSummary, PortSummaryTypeEnum};
+use vm_spec::MacAddr;
+
 use super::ContainerError;
-use super::guest::NetworkFiles;
+use super::guest::{self, NetworkFiles};
 use super::live::Container;
 use super::machine::Machine;
+use super::spec::{Protocol, SpecError};
+use crate::http::ApiError;
+use crate::http::error::chain;
+use crate::network::{
+    EndpointRequest, HOST, Joined, Joining, NONE, NetworkError, PortRequest, Publication, Service,
+    endpoint_settings,
+};
 use crate::sandbox::Card;
 
+/// Cards of a machine that has any, at least: those without a network are for networks that come
+/// while it runs.
+const CARDS: u8 = 4;
+
+/// A container on a network, and on what terms.
+type Wanted = (String, EndpointSettings);
+
 impl Container {
-    /// Gets its places on its networks: a card each.
+    /// Gets its places on its networks, publishes its ports, and gives its machine's cards.
     pub(super) async fn join_networks(&self) -> Result<Vec<Card>, ContainerError> {
-        Ok(Vec::new())
+        let joined = self.join_all().await;
+        let published = match joined {
+            Ok(()) => self.publish_ports().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = published {
+            self.leave_networks().await;
+            return Err(error);
+        }
+        self.cards().await
     }
 
-    /// Gives them back.
-    pub(super) async fn leave_networks(&self) {}
+    async fn join_all(&self) -> Result<(), ContainerError> {
+        // An engine that was killed may have left places.
+        self.leave_networks().await;
+        let name = self.name();
+        for (slot, (network, settings)) in self.wanted()?.into_iter().enumerate() {
+            let slot = u8::try_from(slot).map_err(|_| too_many())?;
+            let joining = Joining { id: &self.id, name: &name, slot };
+            let request = self.endpoint_request(&settings)?;
+            let joined = self.ground.networks.attach(joining, &network, &request).await;
+            joined.map_err(refused)?;
+        }
+        Ok(())
+    }
+
+    /// The networks that it is to be on, the one of `--network` first.
+    fn wanted(&self) -> Result<Vec<Wanted>, ContainerError> {
+        let mode = self.spec().network.clone();
+        if mode.starts_with("container:") || mode == HOST {
+            let text = format!("--network {mode}");
+            return Err(SpecError::Unsupported(text).into());
+        }
+        let mut endpoints = self.with_record(|record| record.endpoints.clone());
+        if let Some(settings) = endpoints.remove("default") {
+            endpoints.entry(mode.clone()).or_insert(settings);
+        }
+        let first = endpoints.remove(&mode).unwrap_or_default();
+        let mut all = vec![(mode, first)];
+        let mut others: Vec<_> = endpoints.into_iter().collect();
+        others.sort_by(|one, other| one.0.cmp(&other.0));
+        all.extend(others);
+        Ok(all)
+    }
+
+    fn endpoint_request(
+        &self,
+        settings: &EndpointSettings,
+    ) -> Result<EndpointRequest, ContainerError> {
+        let ipam = settings.ipam_config.clone().unwrap_or_default();
+        let mut addresses = Vec::new();
+        for text in [ipam.ipv4_address, ipam.ipv6_address].into_iter().flatten() {
+            if !text.is_empty() {
+                addresses.push(address(&text)?);
+            }
+        }
+        let mac = match settings.mac_address.as_deref() {
+            None | Some("") => None,
+            Some(text) => Some(text.parse().map_err(|_| {
+                ContainerError::Invalid(format!("invalid MAC address: {text}"))
+            })?),
+        };
+        let servers = &self.spec().dns.servers;
+        let dns = servers.iter().map(|text| address(text)).collect::<Result<_, _>>()?;
+        let aliases = settings.aliases.clone().unwrap_or_default();
+        Ok(EndpointRequest { aliases, addresses, mac, dns })
+    }
+
+    async fn publish_ports(&self) -> Result<(), ContainerError> {
+        let spec = self.spec();
+        let request = |port: &super::spec::Published| PortRequest {
+            container_port: port.container.port,
+            protocol: switch_protocol(port.container.protocol),
+            host_address: port.host_address,
+            first: port.first,
+            last: port.last,
+        };
+        let ports: Vec<_> = spec.published.iter().map(request).collect();
+        if !ports.is_empty() {
+            let published = self.ground.networks.publish(&self.id, &ports).await;
+            published.map_err(refused)?;
+        }
+        Ok(())
+    }
+
+    /// The machine's cards: one for each network, and spare ones.
+    async fn cards(&self) -> Result<Vec<Card>, ContainerError> {
+        let joined = self.ground.networks.joined(&self.id).await;
+        let places: HashMap<u8, &Joined> = joined
+            .iter()
+            .filter(|joined| joined.network.has_cards())
+            .map(|joined| (joined.attachment.slot, joined))
+            .collect();
+        let Some(last) = places.keys().max() else { return Ok(Vec::new()) };
+        let card = |slot: u8| {
+            let (default, port) = Service::card(&self.id, slot);
+            let mac = places.get(&slot).map_or(default, |joined| joined.attachment.mac);
+            Card { mac: MacAddr::new(mac.0), socket: self.ground.networks.socket(), port }
+        };
+        Ok((0..CARDS.max(last.saturating_add(1))).map(card).collect())
+    }
+
+    /// Gives its places back.
+    pub(super) async fn leave_networks(&self) {
+        if let Err(error) = self.ground.networks.detach_all(&self.id).await {
+            log::error!("container {}: {}", self.id, chain(&error));
+        }
+    }
 
     /// Gives the machine's cards their addresses; what follows for the container's files.
     pub(super) async fn configure_network(
         &self,
-        _machine: &Machine,
+        machine: &Machine,
     ) -> Result<NetworkFiles, ContainerError> {
-        Ok(NetworkFiles { name_servers: Vec::new(), addresses: Vec::new(), gateway: None })
+        let joined = self.ground.networks.joined(&self.id).await;
+        let with_cards: Vec<_> =
+            joined.into_iter().filter(|joined| joined.network.has_cards()).collect();
+        let default = with_cards.iter().position(|joined| !joined.network.internal);
+        let cards: Vec<_> = with_cards
+            .iter()
+            .enumerate()
+            .map(|(index, joined)| joined.card(Some(index) == default))
+            .collect();
+        if !cards.is_empty() {
+            configure(machine, cards).await?;
+        }
+        Ok(network_files(&with_cards))
+    }
+
+    /// Puts it on one more network.
+    pub async fn connect(
+        &self,
+        network: &str,
+        settings: EndpointSettings,
+    ) -> Result<(), ContainerError> {
+        let _operation = self.operation.lock().await;
+        let request = self.endpoint_request(&settings)?;
+        let found = self.ground.networks.find(network).await.map_err(refused)?;
+        if let Some(run) = self.run() {
+            let taken = self.ground.networks.joined(&self.id).await;
+            let slots: Vec<_> = taken.iter().map(|joined| joined.attachment.slot).collect();
+            if !taken.iter().any(|joined| joined.network.has_cards()) {
+                let text = "its machine has no network card: stop the container first";
+                return Err(ContainerError::Conflict(text.to_owned()));
+            }
+            let free = (0..CARDS).find(|slot| !slots.contains(slot)).ok_or_else(too_many)?;
+            let name = self.name();
+            let joining = Joining { id: &self.id, name: &name, slot: free };
+            // The card is there already, with the address that it was made with.
+            let request = EndpointRequest { mac: None, ..request };
+            let joined = self.ground.networks.attach(joining, network, &request).await;
+            let joined = joined.map_err(refused)?;
+            let configured = self.plug_in(&run.machine, &joined).await;
+            if let Err(error) = configured {
+                // The error that is told is why.
+                let _ = self.ground.networks.detach(&self.id, network).await;
+                return Err(error);
+            }
+        }
+        self.change(|record| drop(record.endpoints.insert(found.name, settings))).await
+    }
+
+    async fn plug_in(&self, machine: &Machine, joined: &Joined) -> Result<(), ContainerError> {
+        configure(machine, vec![joined.card(false)]).await?;
+        self.update_files(machine).await
+    }
+
+    /// Takes it off a network.
+    pub async fn disconnect(&self, network: &str) -> Result<(), ContainerError> {
+        let _operation = self.operation.lock().await;
+        let found = self.ground.networks.find(network).await;
+        let name = found.map_or_else(|_| network.to_owned(), |network| network.name);
+        if let Some(run) = self.run() {
+            let left = self.ground.networks.detach(&self.id, network).await.map_err(refused)?;
+            if left.network.has_cards() {
+                let mac = left.attachment.mac.to_string();
+                let down = CardMessage { mac, down: true, ..CardMessage::default() };
+                configure(&run.machine, vec![down]).await?;
+                self.update_files(&run.machine).await?;
+            }
+        }
+        self.change(|record| {
+            record.endpoints.remove(&name);
+            if record.host_config.network_mode.as_ref() == Some(&name) {
+                record.host_config.network_mode = Some(NONE.to_owned());
+            }
+        })
+        .await?;
+        self.read_spec()
+    }
+
+    /// The addresses in the container's files follow its networks.
+    async fn update_files(&self, machine: &Machine) -> Result<(), ContainerError> {
+        let joined = self.ground.networks.joined(&self.id).await;
+        let with_cards: Vec<_> =
+            joined.into_iter().filter(|joined| joined.network.has_cards()).collect();
+        let files = guest::files(&self.spec(), &network_files(&with_cards));
+        let update = Request::UpdateFiles(UpdateFiles { id: self.id.clone(), files });
+        let updated = machine.agent().act(update).await;
+        updated.map_err(|error| ContainerError::Machine(chain(&error)))
+    }
+
+    /// Its networks as `inspect` shows them.
+    pub(super) async fn network_documents(&self) -> HashMap<String, EndpointSettings> {
+        let asked = self.wanted().unwrap_or_default();
+        let mut all: HashMap<String, EndpointSettings> = HashMap::new();
+        for (name, settings) in &asked {
+            let id = self.ground.networks.find(name).await.map(|network| network.id);
+            let network_id = Some(id.unwrap_or_default());
+            all.insert(name.clone(), EndpointSettings { network_id, ..settings.clone() });
+        }
+        for joined in self.ground.networks.joined(&self.id).await {
+            let name = joined.network.name.clone();
+            let id = &joined.network.id;
+            // It may have been asked for by its id.
+            let by_id = asked.iter().find(|(key, _)| id.starts_with(key.as_str()));
+            if let Some((key, _)) = by_id {
+                all.remove(key);
+            }
+            let settings = all.remove(&name).unwrap_or_default();
+            all.insert(name, endpoint_settings(&joined, &settings));
+        }
+        all
+    }
+
+    /// Its ports as `inspect` shows them.
+    pub(super) async fn port_documents(&self) -> HashMap<String, Option<Vec<PortBinding>>> {
+        let spec = self.spec();
+        let mut all: HashMap<_, Option<Vec<_>>> =
+            spec.exposed.iter().map(|port| (port.to_string(), None)).collect();
+        for publication in self.ground.networks.published(&self.id).await {
+            let port = format!("{}/{}", publication.container_port, word(&publication));
+            let binding = PortBinding {
+                host_ip: Some(publication.host_address.to_string()),
+                host_port: Some(publication.host_port.to_string()),
+            };
+            all.entry(port).or_default().get_or_insert_default().push(binding);
+        }
+        all
+    }
+
+    /// Its ports as lists show them.
+    pub(super) async fn port_summaries(&self) -> Vec<PortSummary> {
+        let published = self.ground.networks.published(&self.id).await;
+        let kind = |protocol: &str| match protocol {
+            "udp" => PortSummaryTypeEnum::UDP,
+            _ => PortSummaryTypeEnum::TCP,
+        };
+        let mut all: Vec<_> = published
+            .iter()
+            .map(|publication| PortSummary {
+                ip: Some(publication.host_address.to_string()),
+                private_port: publication.container_port,
+                public_port: Some(publication.host_port),
+                typ: Some(kind(word(publication))),
+            })
+            .collect();
+        for port in &self.spec().exposed {
+            let typ = Some(kind(port.protocol.as_str()));
+            let shown = |one: &PortSummary| one.private_port == port.port && one.typ == typ;
+            if !all.iter().any(shown) {
+                let private_port = port.port;
+                all.push(PortSummary { ip: None, private_port, public_port: None, typ });
+            }
+        }
+        all
+    }
+}
+
+async fn configure(machine: &Machine, cards: Vec<CardMessage>) -> Result<(), ContainerError> {
+    let configure = Request::ConfigureNetwork(ConfigureNetwork { cards });
+    let configured = machine.agent().act(configure).await;
+    configured.map_err(|error| ContainerError::Machine(chain(&error)))
+}
+
+fn network_files(joined: &[Joined]) -> NetworkFiles {
+    let addresses = joined.iter().flat_map(|joined| &joined.attachment.addresses);
+    // The resolver of the first network answers for all that is outside; each knows the names of
+    // its own network.
+    let servers: Vec<_> = joined.iter().flat_map(Joined::name_servers).collect();
+    NetworkFiles {
+        addresses: addresses.map(IpAddr::to_string).collect(),
+        gateway: servers.first().map(IpAddr::to_string),
+        // The C library asks no more than three.
+        name_servers: servers.iter().take(3).map(IpAddr::to_string).collect(),
+    }
+}
+
+fn address(text: &str) -> Result<IpAddr, ContainerError> {
+    text.parse().map_err(|_| ContainerError::Invalid(format!("invalid IP address: {text}")))
+}
+
+fn too_many() -> ContainerError {
+    ContainerError::Conflict(format!("a container is on at most {CARDS} networks while it runs"))
+}
+
+fn refused(error: NetworkError) -> ContainerError {
+    let error = ApiError::from(error);
+    let (status, message) = (error.status(), error.message().to_owned());
+    ContainerError::Other { status, message }
+}
+
+fn switch_protocol(protocol: Protocol) -> switch::control::Protocol {
+    match protocol {
+        Protocol::Tcp => switch::control::Protocol::Tcp,
+        Protocol::Udp => switch::control::Protocol::Udp,
+    }
+}
+
+fn word(publication: &Publication) -> &'static str {
+    match publication.protocol {
+        switch::control::Protocol::Tcp => "tcp",
+        switch::control::Protocol::Udp => "udp",
     }
 }

@@ -38,6 +38,7 @@ pub(super) async fn engine(args: &Args, paths: &Paths) -> anyhow::Result<Engine>
         images: store_of_images,
         sandboxes: machines(args, paths),
         volumes: volumes.clone(),
+        networks: networks.clone(),
         events: events.clone(),
     };
     let containers = container::Service::open(&store, services)?;

@@ -139,12 +139,15 @@ impl Container {
         let mut progress = self.progress.subscribe();
         let over =
             |container: &Self| container.run().is_none_or(|current| !Arc::ptr_eq(&current, run));
-        // The end is counted after the run is taken away, so none is missed.
         let ended = async {
-            let before = progress.borrow_and_update().ends;
-            if over(self) {
-                return;
-            }
+            let before = {
+                // Under this lock the run is taken away and its end counted.
+                let now = progress.borrow_and_update();
+                if over(self) {
+                    return;
+                }
+                now.ends
+            };
             // An error means that the container itself is gone.
             let _ = progress.wait_for(|progress| progress.ends != before).await;
         };

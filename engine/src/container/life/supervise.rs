@@ -145,7 +145,6 @@ impl Container {
     /// to start again.
     pub(super) async fn finish(self: &Arc<Self>, run: &Arc<Run>, end: End) -> bool {
         let operation = self.operation.lock().await;
-        self.set_run(None);
         let policy = self.spec().restart;
         let count = self.with_record(|record| record.restart_count);
         let stopped = self.with_record(|record| record.stopped_by_user);
@@ -169,7 +168,10 @@ impl Container {
         self.emit("die", &[("exitCode", end.code.to_string()), duration]);
         // From here on those who wait or are attached know; the rest is cleaning up.
         self.streams.end_run();
-        self.progress.send_modify(|progress| progress.ends += 1);
+        self.progress.send_modify(|progress| {
+            self.set_run(None);
+            progress.ends += 1;
+        });
         self.leave_networks().await;
         let discarded =
             self.spec().auto_remove && self.with_record(|record| record.mounts.is_empty());

@@ -40,15 +40,16 @@ pub(super) async fn list(
     let all = query.flag("all") || limit.is_some();
     let chosen = choose(&engine.containers, &filters, all)?;
     let size = query.flag("size");
-    let summaries = chosen.into_iter().take(limit.unwrap_or(usize::MAX)).map(|container| {
-        let mut summary = container.summary();
+    let mut summaries = Vec::new();
+    for container in chosen.into_iter().take(limit.unwrap_or(usize::MAX)) {
+        let mut summary = container.summary().await;
         if size {
             summary.size_rw = Some(container.disk_usage());
             summary.size_root_fs = Some(container.root_size());
         }
-        summary
-    });
-    Ok(Json(summaries.collect()))
+        summaries.push(summary);
+    }
+    Ok(Json(summaries))
 }
 
 /// The containers that fit; without `all` and a filter of states those that run.
@@ -150,7 +151,7 @@ pub(super) async fn inspect(
     query: Query,
 ) -> ApiResult<Json<ContainerInspectResponse>> {
     let container = find(&engine, &id)?;
-    let mut document = container.inspect();
+    let mut document = container.inspect().await;
     let execs = engine.containers.execs().of(&container.id);
     document.exec_ids = (!execs.is_empty()).then_some(execs);
     if query.flag("size") {

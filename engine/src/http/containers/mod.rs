@@ -1,10 +1,12 @@
 //! `/containers` and `/exec`.
 
 mod attach;
+mod commit;
 mod exec;
 mod files;
 mod life;
 mod list;
+mod networks;
 mod stats;
 
 use std::sync::Arc;
@@ -41,6 +43,9 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/containers/{id}/export", get(files::export))
         .route("/containers/{id}/archive", get(files::read).head(files::status).put(files::write))
         .route("/containers/{id}/exec", post(exec::create))
+        .route("/commit", post(commit::commit))
+        .route("/networks/{id}/connect", post(networks::connect))
+        .route("/networks/{id}/disconnect", post(networks::disconnect))
         .route("/exec/{id}/start", post(exec::start))
         .route("/exec/{id}/resize", post(exec::resize))
         .route("/exec/{id}/json", get(exec::inspect))

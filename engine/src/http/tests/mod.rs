@@ -1,5 +1,6 @@
 //! The API over a real socket: raw HTTP here, Docker's own client in `docker_cli`.
 
+mod containers;
 mod docker_cli;
 mod hostile;
 mod raw;
@@ -51,6 +52,7 @@ impl Served {
             images: images.clone(),
             sandboxes: Sandboxes::new(paths.clone(), GuestOverrides::default()),
             volumes: volumes.clone(),
+            networks: networks.clone(),
             events: events.clone(),
             paths,
         };

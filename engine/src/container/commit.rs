@@ -1,0 +1,141 @@
+//! Making an image of a container.
+
+use std::sync::Arc;
+
+use agent_protocol::message::{ContainerRef, ReadArchive, Request};
+use bollard_stubs::models::{ContainerConfig, ImageConfig};
+use image::{Commit, Reference};
+
+use super::files::Access;
+use super::live::Container;
+use super::record::Phase;
+use super::{ContainerError, Service, build_line};
+use crate::http::error::chain;
+
+/// What is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct CommitRequest {
+    /// The new image's name, without a tag; empty for none.
+    pub repository: String,
+    /// Its tag; empty for `latest`.
+    pub tag: String,
+    /// Who made it.
+    pub author: String,
+    /// Why.
+    pub comment: String,
+    /// Freeze the container meanwhile.
+    pub pause: bool,
+    /// Lines of a Dockerfile that change the configuration.
+    pub changes: Vec<String>,
+    /// A configuration in place of the container's own.
+    pub config: Option<ContainerConfig>,
+}
+
+impl Service {
+    /// Makes an image of what the container changed, on its own image: the new id.
+    pub async fn commit(
+        &self,
+        container: &Arc<Container>,
+        request: CommitRequest,
+    ) -> Result<String, ContainerError> {
+        let record = container.record();
+        let name = name(&request)?;
+        let parent = self.ground.image(&record.image_id)?;
+        let mut config = request.config.clone().unwrap_or_else(|| record.config.clone());
+        build_line::apply(&mut config, &request.changes)?;
+        let commit = Commit {
+            parent: Some(parent.id()),
+            name,
+            config: image_config(&config)?,
+            author: request.author.clone(),
+            comment: request.comment.clone(),
+            created_by: container.spec().process.argv.join(" "),
+        };
+        let access = container.access().await?;
+        let freeze = request.pause && container.phase() == Phase::Running;
+        let committed = async {
+            if freeze {
+                access.act(Request::PauseContainer(container.reference())).await?;
+            }
+            let committed = self.read_changes(&access, commit).await;
+            if freeze {
+                access.act(Request::ResumeContainer(container.reference())).await?;
+            }
+            committed
+        }
+        .await;
+        access.close().await;
+        let id = committed?;
+        let shown = [request.repository, request.tag];
+        let named = shown.iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>();
+        container.emit(
+            "commit",
+            &[("comment", request.comment), ("imageID", id.clone()), ("imageRef", named.join(":"))],
+        );
+        Ok(id)
+    }
+
+    async fn read_changes(
+        &self,
+        access: &Access,
+        commit: Commit,
+    ) -> Result<String, ContainerError> {
+        let read = ReadArchive {
+            path: b"/".to_vec(),
+            changes_only: true,
+            one_file_system: true,
+            ..ReadArchive::default()
+        };
+        let mut command = access.read(read).await?;
+        let what = "Failed to read the container's changes";
+        let stdout = command.streams.stdout.take().map(tokio::net::UnixStream::into_std);
+        let stdout = stdout.transpose().map_err(ContainerError::io(what))?;
+        let Some(stdout) = stdout else {
+            return Err(ContainerError::Machine(what.to_owned()));
+        };
+        stdout.set_nonblocking(false).map_err(ContainerError::io(what))?;
+        let images = self.ground.images.clone();
+        let making = tokio::task::spawn_blocking(move || images.commit(stdout, &commit));
+        let made = making.await.map_err(|error| ContainerError::Machine(error.to_string()))?;
+        let id = made.map_err(|error| ContainerError::Machine(chain(&error)))?;
+        super::files::finish(command).await?;
+        Ok(id.to_string())
+    }
+}
+
+impl Container {
+    fn reference(&self) -> ContainerRef {
+        ContainerRef { id: self.id.clone() }
+    }
+}
+
+fn name(request: &CommitRequest) -> Result<Option<Reference>, ContainerError> {
+    if request.repository.is_empty() {
+        return Ok(None);
+    }
+    let tag = if request.tag.is_empty() { "latest" } else { &request.tag };
+    let text = format!("{}:{tag}", request.repository);
+    let name = text.parse().map_err(|error| ContainerError::Invalid(format!("{error}")))?;
+    Ok(Some(name))
+}
+
+/// The part of a container's configuration that an image has.
+fn image_config(config: &ContainerConfig) -> Result<image::ContainerConfig, ContainerError> {
+    let part = ImageConfig {
+        user: config.user.clone(),
+        exposed_ports: config.exposed_ports.clone(),
+        env: config.env.clone(),
+        cmd: config.cmd.clone(),
+        healthcheck: config.healthcheck.clone(),
+        args_escaped: None,
+        volumes: config.volumes.clone(),
+        working_dir: config.working_dir.clone(),
+        entrypoint: config.entrypoint.clone(),
+        on_build: config.on_build.clone(),
+        labels: config.labels.clone(),
+        stop_signal: config.stop_signal.clone(),
+        shell: config.shell.clone(),
+    };
+    let part = serde_json::to_value(part).and_then(serde_json::from_value);
+    part.map_err(|error| ContainerError::Invalid(error.to_string()))
+}

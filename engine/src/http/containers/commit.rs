@@ -1,0 +1,32 @@
+//! `/commit`.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use bollard_stubs::models::{ContainerConfig, IdResponse};
+
+use super::super::{ApiError, ApiResult, OptionalJson, Query, Shared};
+use super::find;
+use crate::container::commit::CommitRequest;
+
+pub(super) async fn commit(
+    State(engine): State<Shared>,
+    query: Query,
+    OptionalJson(config): OptionalJson<ContainerConfig>,
+) -> ApiResult<(StatusCode, Json<IdResponse>)> {
+    let id = query.text("container").ok_or_else(|| ApiError::invalid("no container was named"))?;
+    let container = find(&engine, id)?;
+    let text = |name| query.text(name).unwrap_or_default().to_owned();
+    let request = CommitRequest {
+        repository: text("repo"),
+        tag: text("tag"),
+        author: text("author"),
+        comment: text("comment"),
+        pause: query.flag_or("pause", true),
+        changes: query.all("changes").map(str::to_owned).collect(),
+        // Clients send an empty one for none.
+        config: config.filter(|config| config.cmd.is_some() || config.entrypoint.is_some()),
+    };
+    let id = engine.containers.commit(&container, request).await?;
+    Ok((StatusCode::CREATED, Json(IdResponse { id })))
+}
