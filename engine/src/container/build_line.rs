@@ -49,8 +49,8 @@ fn apply_one(config: &mut ContainerConfig, word: &str, rest: &str) -> Result<(),
             add(config.exposed_ports.get_or_insert_default(), ports);
         }
         "VOLUME" => {
-            let paths = list(rest)
-                .unwrap_or_else(|| rest.split_whitespace().map(str::to_owned).collect());
+            let paths =
+                list(rest).unwrap_or_else(|| rest.split_whitespace().map(str::to_owned).collect());
             add(config.volumes.get_or_insert_default(), paths.into_iter());
         }
         "ONBUILD" => config.on_build.get_or_insert_default().push(rest.to_owned()),
@@ -78,9 +78,7 @@ fn list(text: &str) -> Option<Vec<String>> {
 
 /// A list, or a line for the shell.
 fn command(text: &str) -> Vec<String> {
-    list(text).unwrap_or_else(|| {
-        vec!["/bin/sh".to_owned(), "-c".to_owned(), text.to_owned()]
-    })
+    list(text).unwrap_or_else(|| vec!["/bin/sh".to_owned(), "-c".to_owned(), text.to_owned()])
 }
 
 /// `name=value …` with quotes, or the old form `name value`.
@@ -153,7 +151,8 @@ mod tests {
 
     #[test]
     fn ports_and_volumes_are_joined() {
-        let config = applied(&["EXPOSE 80 53/udp", "EXPOSE 80/tcp", "VOLUME [\"/a\"]", "VOLUME /b /a"]);
+        let config =
+            applied(&["EXPOSE 80 53/udp", "EXPOSE 80/tcp", "VOLUME [\"/a\"]", "VOLUME /b /a"]);
         assert_eq!(config.exposed_ports.unwrap(), ["80/tcp", "53/udp"]);
         assert_eq!(config.volumes.unwrap(), ["/a", "/b"]);
     }

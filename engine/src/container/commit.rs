@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use agent_protocol::message::{ContainerRef, ReadArchive, Request};
 use bollard_stubs::models::{ContainerConfig, ImageConfig};
-use image::{Commit, Reference};
+use image::Reference;
+use image::archive::Commit;
 
 use super::files::Access;
 use super::live::Container;
@@ -120,7 +121,9 @@ fn name(request: &CommitRequest) -> Result<Option<Reference>, ContainerError> {
 }
 
 /// The part of a container's configuration that an image has.
-fn image_config(config: &ContainerConfig) -> Result<image::ContainerConfig, ContainerError> {
+fn image_config(
+    config: &ContainerConfig,
+) -> Result<image::config::ContainerConfig, ContainerError> {
     let part = ImageConfig {
         user: config.user.clone(),
         exposed_ports: config.exposed_ports.clone(),

@@ -88,9 +88,10 @@ impl Container {
         }
         let mac = match settings.mac_address.as_deref() {
             None | Some("") => None,
-            Some(text) => Some(text.parse().map_err(|_| {
-                ContainerError::Invalid(format!("invalid MAC address: {text}"))
-            })?),
+            Some(text) => Some(
+                text.parse()
+                    .map_err(|_| ContainerError::Invalid(format!("invalid MAC address: {text}")))?,
+            ),
         };
         let servers = &self.spec().dns.servers;
         let dns = servers.iter().map(|text| address(text)).collect::<Result<_, _>>()?;

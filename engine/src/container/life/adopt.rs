@@ -44,8 +44,9 @@ impl Container {
     /// Looks after its machine again, or writes down that it ended.
     async fn find_again(self: &Arc<Self>) {
         match self.adopt_run().await {
-            Ok(Some((run, pumps))) => {
+            Ok(Some((run, mut pumps))) => {
                 self.set_run(Some(Arc::clone(&run)));
+                pumps.open_input(&self.streams);
                 tokio::spawn(supervise(Arc::clone(self), run, pumps));
             }
             Ok(None) => self.ended_unseen("the engine was not there when it ended").await,

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use agent_protocol::message::{Request, Stream};
-use tokio::io::AsyncWriteExt;
 use tokio::sync::MutexGuard;
 use vm_spec::Mib;
 
@@ -101,8 +100,9 @@ impl Container {
         if begun.is_err() {
             self.leave_networks().await;
         }
-        let (run, pumps, pid) = begun?;
+        let (run, mut pumps, pid) = begun?;
         self.set_run(Some(Arc::clone(&run)));
+        pumps.open_input(&self.streams);
         let started = moment::now_ns();
         // The container runs whatever becomes of this note.
         self.note(|record| {
@@ -208,8 +208,7 @@ impl Container {
         if process.tty {
             let (output, input) = connect(Stream::Terminal).await?.into_split();
             if process.open_stdin {
-                self.streams.input.open(Box::new(input));
-                return Ok(Pumps::terminal(&self.streams, output));
+                return Ok(Pumps::terminal(&self.streams, output).with_input(Box::new(input)));
             }
             // Dropping the half would shut the connection down for writing only; the terminal's
             // output goes on. It is kept all the same, as that end would hang the terminal up.
@@ -218,13 +217,11 @@ impl Container {
         }
         let stdout = connect(Stream::Stdout).await?;
         let stderr = connect(Stream::Stderr).await?;
+        let pumps = Pumps::plain(&self.streams, stdout, stderr);
         if process.open_stdin {
-            let mut stdin = connect(Stream::Stdin).await?;
-            // Nothing to flush; it makes a broken connection known now rather than later.
-            let _ = stdin.flush().await;
-            self.streams.input.open(Box::new(stdin));
+            return Ok(pumps.with_input(Box::new(connect(Stream::Stdin).await?)));
         }
-        Ok(Pumps::plain(&self.streams, stdout, stderr))
+        Ok(pumps)
     }
 }
 

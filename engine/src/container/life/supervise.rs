@@ -13,7 +13,7 @@ use crate::container::live::{Container, Run};
 use crate::container::logs::Source;
 use crate::container::record::Phase;
 use crate::container::spec::BackOff;
-use crate::container::streams::Streams;
+use crate::container::streams::{InputSink, Streams};
 use crate::container::{moment, names};
 
 /// Output that is on its way when a container ends comes at once; a connection that hangs must
@@ -23,9 +23,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 const LOST: i64 = 137;
 
 /// The tasks that carry a run's output.
-#[derive(Debug)]
 pub(in crate::container) struct Pumps {
     tasks: JoinSet<()>,
+    input: Option<InputSink>,
 }
 
 impl Pumps {
@@ -38,7 +38,7 @@ impl Pumps {
         let (one, other) = (streams.clone(), streams.clone());
         tasks.spawn(async move { one.pump(Source::Stdout, stdout).await });
         tasks.spawn(async move { other.pump(Source::Stderr, stderr).await });
-        Self { tasks }
+        Self { tasks, input: None }
     }
 
     pub(super) fn terminal(
@@ -48,7 +48,19 @@ impl Pumps {
         let mut tasks = JoinSet::new();
         let streams = streams.clone();
         tasks.spawn(async move { streams.pump(Source::Stdout, output).await });
-        Self { tasks }
+        Self { tasks, input: None }
+    }
+
+    /// With the way in for input.
+    pub(super) fn with_input(self, input: InputSink) -> Self {
+        Self { input: Some(input), ..self }
+    }
+
+    /// Lets input in. To be called once the run is known, as the end of input is told to it.
+    pub(super) fn open_input(&mut self, streams: &Streams) {
+        if let Some(input) = self.input.take() {
+            streams.input.open(input);
+        }
     }
 
     /// Until all has been carried.
