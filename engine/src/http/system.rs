@@ -70,7 +70,7 @@ async fn usage(State(engine): State<Shared>, query: Query) -> ApiResult<Json<Val
     if wanted("container") {
         let (mut all, mut active, mut size) = (Vec::new(), 0, 0_i64);
         for container in engine.containers.all() {
-            let mut one = json!(container.summary());
+            let mut one = json!(container.summary().await);
             let written = container.disk_usage();
             one["SizeRw"] = json!(written);
             one["SizeRootFs"] = json!(container.root_size());
