@@ -14,7 +14,7 @@ use crate::container::logs::Source;
 use crate::container::record::Phase;
 use crate::container::spec::BackOff;
 use crate::container::streams::{InputSink, Streams};
-use crate::container::{moment, names};
+use crate::container::{ContainerError, moment, names};
 
 /// Output that is on its way when a container ends comes at once; a connection that hangs must
 /// not keep its end from being told.
@@ -120,8 +120,10 @@ pub(super) async fn supervise(container: Arc<Container>, mut run: Arc<Run>, mut 
     }
     if container.spec().auto_remove {
         let options = RemoveOptions { volumes: true, force: false };
-        if let Err(error) = container.remove(options).await {
-            log::warn!("container {}: {error}", names::short_id(&container.id));
+        match container.remove(options).await {
+            // Somebody else was faster.
+            Ok(()) | Err(ContainerError::NotFound(_)) => {}
+            Err(error) => log::warn!("container {}: {error}", names::short_id(&container.id)),
         }
     }
 }

@@ -6,11 +6,13 @@ use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use bollard_stubs::models::{ExecConfig, ExecInspectResponse, ExecStartConfig, IdResponse};
+use tokio::io::AsyncWriteExt;
 
-use super::super::multiplex::Framing;
+use super::super::multiplex::{Framing, Multiplexer, Output};
 use super::super::{ApiError, ApiResult, Hijack, JsonBody, Query, Shared, body};
 use super::attach::size;
 use super::find;
+use crate::container::ContainerError;
 
 pub(super) async fn create(
     State(engine): State<Shared>,
@@ -39,12 +41,25 @@ pub(super) async fn start(
     let instance = engine.containers.exec(&id)?;
     let detached = config.detach.unwrap_or_default();
     let size = console_size(config.console_size.as_deref());
-    let started = engine.containers.start_exec(&instance, detached, size).await?;
+    let framing = if instance.tty() { Framing::Raw } else { Framing::Multiplexed };
+    let started = match engine.containers.start_exec(&instance, detached, size).await {
+        // A program that cannot be run is told of in the stream, as clients ask for the exit code
+        // after it.
+        Err(error @ ContainerError::Program { .. }) if !detached => {
+            return Ok(hijack.respond(framing, Body::empty(), async move |_, client| {
+                let text = format!("OCI runtime exec failed: {error}\r\n");
+                let mut client = Multiplexer::new(framing, client);
+                // A client that has gone needs no words.
+                let _ = client.write(Output::Stderr, text.as_bytes()).await;
+                let _ = client.into_inner().shutdown().await;
+            }));
+        }
+        started => started?,
+    };
     if detached {
         tokio::spawn(started.detached());
         return Ok(StatusCode::OK.into_response());
     }
-    let framing = if instance.tty() { Framing::Raw } else { Framing::Multiplexed };
     let serve = async move |input, client| started.attached(input, client).await;
     Ok(hijack.respond(framing, Body::empty(), serve))
 }
