@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use axum::Json;
 use axum::extract::State;
 use bollard_stubs::models::ImageSummary;
-use image::{Image, ImageId};
+use image::{Image, ImageId, Reference};
 
 use super::super::{ApiResult, Filters, Query, Shared};
 use super::document;
@@ -21,7 +21,14 @@ pub(super) async fn list(
     let parents: Vec<_> = images.iter().filter_map(Image::parent).collect();
     images.retain(|image| chosen.passes(image, &parents));
     images.sort_by_key(|image| std::cmp::Reverse(image.created_seconds()));
-    Ok(Json(images.iter().map(|image| document::summary(image, -1, -1)).collect()))
+    let summaries = images.iter().map(|image| {
+        let mut summary = document::summary(image, -1, -1);
+        // Of the names only those that were asked for.
+        summary.repo_tags = called(image.tags(), &filters);
+        summary.repo_digests = called(image.digests(), &filters);
+        summary
+    });
+    Ok(Json(summaries.collect()))
 }
 
 /// All images with how many containers use them and how much they share.
@@ -86,16 +93,22 @@ impl<'a> Chosen<'a> {
 
 /// Whether a name of the image fits the pattern, with its tag or without.
 fn is_called(image: &Image, pattern: &str) -> bool {
-    let names = image.tags().iter().chain(image.digests());
-    names.into_iter().any(|name| {
-        let short = name.familiar_name();
-        let last = short.rsplit('/').next().unwrap_or_default();
-        let tagged = name.tag().map(|tag| format!("{last}:{tag}"));
-        fits(pattern, &name.familiar())
-            || fits(pattern, &short)
-            || fits(pattern, last)
-            || tagged.is_some_and(|tagged| fits(pattern, &tagged))
-    })
+    image.tags().iter().chain(image.digests()).any(|name| name_fits(name, pattern))
+}
+
+fn called(names: &[Reference], filters: &Filters) -> Vec<String> {
+    let wanted = |name: &&Reference| filters.any("reference", |pattern| name_fits(name, pattern));
+    names.iter().filter(wanted).map(Reference::familiar).collect()
+}
+
+fn name_fits(name: &Reference, pattern: &str) -> bool {
+    let short = name.familiar_name();
+    let last = short.rsplit('/').next().unwrap_or_default();
+    let tagged = name.tag().map(|tag| format!("{last}:{tag}"));
+    fits(pattern, &name.familiar())
+        || fits(pattern, &short)
+        || fits(pattern, last)
+        || tagged.is_some_and(|tagged| fits(pattern, &tagged))
 }
 
 /// `*` stands for any text without a slash, `?` for one character of it. Linear in the text for

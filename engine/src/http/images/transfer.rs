@@ -100,7 +100,8 @@ where
     let mut outcome = None;
     let step = tokio::select! {
         biased;
-        step = steps.recv() => step,
+        // Where there will be none the transfer has ended, and its outcome is the answer.
+        Some(step) = steps.recv() => Some(step),
         done = &mut transfer => {
             outcome = Some(Ok(done?));
             None
