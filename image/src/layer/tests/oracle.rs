@@ -98,7 +98,11 @@ pub(super) fn both(archive: &[u8]) -> [BTreeMap<String, Seen>; 2] {
     let path = |name: &str| folder.path().join(name);
     fs::write(path("layer.tar"), archive).unwrap();
     fs::create_dir(path("tar")).unwrap();
-    run(Command::new("tar").arg("-xpf").arg(path("layer.tar")).arg("-C").arg(path("tar")));
+    run(Command::new("tar")
+        .args(["--delay-directory-restore", "-xpf"])
+        .arg(path("layer.tar"))
+        .arg("-C")
+        .arg(path("tar")));
     image_of(archive, &path("image"));
     check(&path("image"));
     let extract = format!("--extract={}", path("erofs").display());
