@@ -89,7 +89,7 @@ pub fn tools_disk() -> anyhow::Result<PathBuf> {
 }
 
 /// One file of an image.
-fn image(name: &str, file: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn image(name: &str, file: &str) -> anyhow::Result<PathBuf> {
     let path = images()?.join(name).join(file);
     ensure!(
         path.exists(),

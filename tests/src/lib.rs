@@ -25,6 +25,7 @@
 mod blueprint;
 mod cli;
 mod console;
+mod engine;
 mod kernel;
 mod pattern;
 mod process;
@@ -36,6 +37,7 @@ mod tiny_guest;
 pub use blueprint::TestVm;
 pub use cli::Cli;
 pub use console::Console;
+pub use engine::TestEngine;
 pub use kernel::{Format, Kernel, tools_disk};
 pub use pattern::{pattern, read_range};
 pub use process::{Process, program, wait_for_end};

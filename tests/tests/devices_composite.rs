@@ -1,7 +1,7 @@
 //! A disk of several files: layers of an image, as a guest's kernel reads and stacks them.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use image::Digest;
 use image::layer::{Limits, import};
@@ -46,19 +46,16 @@ impl Layer {
     }
 }
 
-#[test]
-fn guest_stacks_the_layers_of_a_composite_disk() -> anyhow::Result<()> {
-    let vm = TestVm::new(Kernel::Bulkhead612)?;
-    let parts = ["lower", "upper"].map(|name| vm.folder().join(name));
-    let large = pattern(5_000_001);
+/// Writes a layer, and one that hides and changes what is in it.
+fn write_layers([lower, upper]: &[PathBuf; 2], large: &[u8]) -> anyhow::Result<()> {
     Layer::new()
         .file("dir/kept", b"lower\n")?
         .file("dir/changed", b"lower\n")?
         .file("dir/gone", b"lower\n")?
         .file("opaque/old", b"lower\n")?
         .file("file-then-dir", b"lower\n")?
-        .file("large", &large)?
-        .write(&parts[0])?;
+        .file("large", large)?
+        .write(lower)?;
     Layer::new()
         .file("dir/changed", b"upper\n")?
         .file("dir/.wh.gone", b"")?
@@ -81,7 +78,15 @@ fn guest_stacks_the_layers_of_a_composite_disk() -> anyhow::Result<()> {
             let _ = header.set_device_major(1).and_then(|()| header.set_device_minor(3));
         })?
         .entry(EntryType::Fifo, "fifo", b"", |_| ())?
-        .write(&parts[1])?;
+        .write(upper)
+}
+
+#[test]
+fn guest_stacks_the_layers_of_a_composite_disk() -> anyhow::Result<()> {
+    let vm = TestVm::new(Kernel::Bulkhead612)?;
+    let parts = ["lower", "upper"].map(|name| vm.folder().join(name));
+    let large = pattern(5_000_001);
+    write_layers(&parts, &large)?;
     let disk = DiskSpec {
         read_only: true,
         serial: Some("layers".to_owned()),

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 
-/// The lines of the table; 23 comes with the engine.
-const LINES: [u32; 24] =
-    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 24, 32];
+/// The lines of the table; those between belong to what is not tested yet.
+const LINES: [u32; 26] =
+    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 24, 32, 33, 35];
 
 /// A line of the table: its number and the tests it names, each a file and a function.
 struct Line<'a> {

@@ -86,6 +86,8 @@ impl Container {
             return;
         }
         if let Some(run) = self.run() {
+            // The connection first: the agent ends the input behind the last byte that came.
+            self.streams.input.close();
             let close = Request::CloseInput(CloseInput { session: run.session });
             if let Err(error) = run.machine.agent().act(close).await {
                 log::debug!("container {}: end of input: {error}", self.id);

@@ -10,11 +10,12 @@ use super::archive::Archive;
 use super::inspect::Image;
 use super::oracle::{image_of, run};
 
-/// Lengths of files, and where they have data.
-type Files = [(&'static str, u64, Vec<(u64, usize)>)];
+/// A file's name and length, and where it has data.
+type SparseFile = (&'static str, u64, Vec<(u64, usize)>);
+type Files = [SparseFile];
 
 /// Files with holes at the start, inside and at the end.
-fn files() -> Vec<(&'static str, u64, Vec<(u64, usize)>)> {
+fn files() -> Vec<SparseFile> {
     let comb = (0..40).map(|n| (n * 65_536 + 8192, 4096)).collect();
     vec![
         ("empty", 10_000_000, vec![]),
