@@ -174,6 +174,22 @@ fn containers_of_a_network_find_each_other_by_name() -> anyhow::Result<()> {
 }
 
 #[test]
+fn engine_that_ends_leaves_what_runs_and_nothing_else() -> anyhow::Result<()> {
+    let mut engine = engine()?;
+    let control = engine.folder().join("run/switch/control.sock");
+    let answers = || std::os::unix::net::UnixStream::connect(&control).is_ok();
+    engine.text(&["run", "-d", "--name", "box", "busybox", "sleep", "1000"])?;
+    engine.stop()?;
+    ensure!(answers(), "the container needs its switch");
+    engine.resume()?;
+    engine.text(&["exec", "box", "ping", "-c", "1", "-W", "20", "172.17.0.1"])?;
+    engine.text(&["rm", "-f", "box"])?;
+    engine.stop()?;
+    ensure!(!answers(), "nobody needs a switch any more\n{}", engine.logged());
+    Ok(())
+}
+
+#[test]
 fn volumes_and_folders_are_shared() -> anyhow::Result<()> {
     let engine = engine()?;
     let folder = tempfile::tempdir()?;
@@ -189,5 +205,26 @@ fn volumes_and_folders_are_shared() -> anyhow::Result<()> {
     let read = ["run", "--rm", "-v", "data:/data", "busybox", "cat", "/data/file"];
     assert_eq!(engine.text(&read)?, "data");
     engine.text(&["volume", "rm", "data"])?;
+    Ok(())
+}
+
+#[test]
+fn our_own_commands_do_the_same() -> anyhow::Result<()> {
+    let engine = engine()?;
+    let program = tests::program("bulkhead")?.display().to_string();
+    let ours = |arguments: &[&str]| -> anyhow::Result<String> {
+        let output = engine.client(&program, arguments).stdin(Stdio::null()).output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "bulkhead {arguments:?}: {}\n{said}", output.status);
+        Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
+    };
+    ours(&["run", "-d", "--name", "box", "--network", "none", "busybox", "sleep", "1000"])?;
+    assert_eq!(ours(&["ps", "--format", "{{.Names}} {{.Image}}"])?, "box busybox");
+    assert_eq!(ours(&["exec", "box", "sh", "-c", "echo made > /made; echo done"])?, "done");
+    let status = engine.client(&program, &["exec", "box", "sh", "-c", "exit 6"]).status()?;
+    assert_eq!(status.code(), Some(6));
+    ours(&["commit", "box", "next:1"])?;
+    ours(&["rm", "-f", "box"])?;
+    assert_eq!(ours(&["run", "--rm", "--network", "none", "next:1", "cat", "/made"])?, "made");
     Ok(())
 }

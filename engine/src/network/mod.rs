@@ -106,6 +106,15 @@ impl Service {
         self.0.wire.cards()
     }
 
+    /// Ends the switch where no container needs it, so that an engine that ends leaves nothing
+    /// behind but what runs.
+    pub async fn retire(&self) {
+        let state = self.0.state.lock().await;
+        if state.members.is_empty() {
+            self.0.wire.shut_down().await;
+        }
+    }
+
     /// Counts up each time that a new switch has taken the place of one that ended: cards have to
     /// be plugged in again.
     #[must_use]

@@ -77,6 +77,15 @@ impl Wire {
         Ok(Vec::new())
     }
 
+    /// Ends the switch, if there is one.
+    pub(super) async fn shut_down(&self) {
+        let control = self.control();
+        let ended = blocking(move || Client::connect(&control)?.shut_down()).await;
+        if let Err(error) = ended {
+            log::debug!("no switch was ended: {error}");
+        }
+    }
+
     fn connected(&self) -> bool {
         self.client.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }

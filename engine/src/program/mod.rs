@@ -51,15 +51,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 async fn serve(args: &Args, paths: &Paths, socket: ApiSocket) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     let (listener, file) = socket.into_parts()?;
-    let engine = assemble::engine(args, paths).await?;
+    let engine = Arc::new(assemble::engine(args, paths).await?);
     log::info!("Serving on {}", paths.socket().display());
     notify::tell("READY=1");
-    let router = http::router(Arc::new(engine));
+    let router = http::router(Arc::clone(&engine));
     let served = http::serve::serve(listener, router, stop).await;
     notify::tell("STOPPING=1");
     log::info!("Ending; machines stay");
     // Clients that come from now on find nobody, rather than a socket that does not answer.
     drop(file);
+    engine.networks.retire().await;
     served.context("failed to serve the API")
 }
 

@@ -12,7 +12,7 @@ use super::session::{self, Peer};
 use crate::engine::attach::{Left, Streams};
 use crate::engine::client::whole;
 use crate::engine::detach_keys::DetachKeys;
-use crate::engine::{Engine, Query};
+use crate::engine::{ENGINE_FAILED, Engine, Query};
 use crate::output;
 
 pub(crate) const HELP: &str = "\
@@ -20,7 +20,7 @@ Examples:
   bulkhead exec web cat /etc/hostname
   bulkhead exec -it web sh
 
-Exit status: that of the command; 126 if it cannot be run, 127 if it does not exist, 125 if the
+Exit status: that of the command; 126 if it cannot be run, 127 if it does not exist, 1 if the
 engine could not do it.";
 
 /// Runs a command in a running container.
@@ -70,7 +70,9 @@ pub(crate) async fn run(engine: Engine, args: Args) -> anyhow::Result<ExitCode> 
         Ok(status) => Ok(status.into()),
         Err(error) => {
             output::report(&error);
-            Ok(failure_status(&error).into())
+            // As Docker's command has it: 125 is for containers that did not come to be.
+            let status = failure_status(&error);
+            Ok(if status == ENGINE_FAILED { 1 } else { status }.into())
         }
     }
 }

@@ -3,17 +3,17 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use bollard_stubs::models::{ContainerConfig, IdResponse};
+use bollard_stubs::models::ContainerConfig;
 
 use super::super::{ApiError, ApiResult, OptionalJson, Query, Shared};
-use super::find;
+use super::{Made, find};
 use crate::container::commit::CommitRequest;
 
 pub(super) async fn commit(
     State(engine): State<Shared>,
     query: Query,
     OptionalJson(config): OptionalJson<ContainerConfig>,
-) -> ApiResult<(StatusCode, Json<IdResponse>)> {
+) -> ApiResult<(StatusCode, Json<Made>)> {
     let id = query.text("container").ok_or_else(|| ApiError::invalid("no container was named"))?;
     let container = find(&engine, id)?;
     let text = |name| query.text(name).unwrap_or_default().to_owned();
@@ -28,5 +28,5 @@ pub(super) async fn commit(
         config: config.filter(|config| config.cmd.is_some() || config.entrypoint.is_some()),
     };
     let id = engine.containers.commit(&container, request).await?;
-    Ok((StatusCode::CREATED, Json(IdResponse { id })))
+    Ok((StatusCode::CREATED, Json(Made { id })))
 }

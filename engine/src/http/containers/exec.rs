@@ -5,23 +5,23 @@ use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use bollard_stubs::models::{ExecConfig, ExecInspectResponse, ExecStartConfig, IdResponse};
+use bollard_stubs::models::{ExecConfig, ExecInspectResponse, ExecStartConfig};
 use tokio::io::AsyncWriteExt;
 
 use super::super::multiplex::{Framing, Multiplexer, Output};
 use super::super::{ApiError, ApiResult, Hijack, JsonBody, Query, Shared, body};
 use super::attach::size;
-use super::find;
+use super::{Made, find};
 use crate::container::ContainerError;
 
 pub(super) async fn create(
     State(engine): State<Shared>,
     Path(id): Path<String>,
     JsonBody(config): JsonBody<ExecConfig>,
-) -> ApiResult<(StatusCode, Json<IdResponse>)> {
+) -> ApiResult<(StatusCode, Json<Made>)> {
     let container = find(&engine, &id)?;
     let id = engine.containers.create_exec(&container, config)?;
-    Ok((StatusCode::CREATED, Json(IdResponse { id })))
+    Ok((StatusCode::CREATED, Json(Made { id })))
 }
 
 pub(super) async fn start(

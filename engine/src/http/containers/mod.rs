@@ -18,6 +18,14 @@ use super::{ApiError, ApiResult, Shared};
 use crate::container::{Container, ContainerError};
 use crate::engine::Engine;
 
+/// What was made. The type generated from Docker's description writes `id`, which only clients
+/// that do not look at the case understand.
+#[derive(Debug, serde::Serialize)]
+struct Made {
+    #[serde(rename = "Id")]
+    id: String,
+}
+
 pub(super) fn routes() -> Router<Shared> {
     Router::new()
         .route("/containers/json", get(list::list))
