@@ -22,7 +22,7 @@ use crate::running::RunningVm;
 use crate::tap::Tap;
 
 /// How long a boot may take: some seconds in the lab, and it may be busy.
-const BOOT_LIMIT: Duration = Duration::from_secs(150);
+const BOOT_LIMIT: Duration = Duration::from_secs(90);
 
 /// Restart through the keyboard controller, and at once after a panic; no probing for hardware
 /// that is not there, which is slow under emulation.
@@ -213,8 +213,9 @@ impl TestVm {
         let (ours, theirs) = UnixStream::pair()?;
         let monitor = spawn_monitor(folder.path(), theirs)?;
         let console = Console::over(ours)?;
-        let agent = ready
-            .accept(BOOT_LIMIT)
+        let agent = monitor
+            .wait_unless_ended(&ready, BOOT_LIMIT)
+            .and_then(|()| Ok(ready.accept(BOOT_LIMIT)?))
             .with_context(|| crate::running::account(folder.path(), &console))?;
         Ok(RunningVm::new(monitor, agent, connector, console, folder))
     }

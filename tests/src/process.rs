@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -43,6 +43,24 @@ impl Process {
     /// It has ended.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         Ok(kill_process(self.pid(), signal)?)
+    }
+
+    /// Waits at most `limit` until `event` is readable.
+    ///
+    /// # Errors
+    ///
+    /// It is not, or the process ended first.
+    pub(crate) fn wait_unless_ended(
+        &self,
+        event: &impl AsFd,
+        limit: Duration,
+    ) -> anyhow::Result<()> {
+        let timeout = Timespec::try_from(limit)?;
+        let mut events =
+            [PollFd::new(event, PollFlags::IN), PollFd::new(&self.pidfd, PollFlags::IN)];
+        ensure!(poll(&mut events, Some(&timeout))? > 0, "nothing came within {limit:?}");
+        ensure!(!events[0].revents().is_empty(), "process {:?} has ended", self.pid());
+        Ok(())
     }
 
     /// Waits at most `limit` for the end.

@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    os::fd::{AsFd, BorrowedFd},
     os::unix::net::UnixListener,
     path::{Path, PathBuf},
     time::Duration,
@@ -60,6 +61,13 @@ impl ReadyListener {
         }
         let (stream, _) = self.listener.accept().map_err(GreetError::Io)?;
         Client::greet(stream, self.connector.clone(), limit)
+    }
+}
+
+impl AsFd for ReadyListener {
+    /// Readable once the agent has called.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
     }
 }
 

@@ -28,6 +28,7 @@ use crate::Digest;
 use crate::erofs::Image;
 pub use crate::erofs::XattrError;
 use files::Files;
+use stream::{Measured, Stream};
 use tar::Archive;
 
 /// What a layer was that was imported.
@@ -62,14 +63,13 @@ pub fn import(
 ) -> Result<Imported, ImportError> {
     let mut image = Image::new(out).map_err(ImportError::Write)?;
     thread::scope(|scope| {
-        let (mut stream, unpacker) = stream::unpack(scope, reader, limits)?;
-        let files = Files::new(&mut image, limits);
-        let entries = files.add_all(&mut Archive::new(&mut stream))?;
-        let unpacked = stream.finish()?;
-        let packed = match unpacker.join() {
-            Ok(measured) => measured.ok_or(ImportError::Truncated)?,
-            Err(panic) => std::panic::resume_unwind(panic),
-        };
+        let (stream, unpacker) = stream::unpack(scope, reader, limits)?;
+        let written = write_files(stream, &mut image, limits);
+        // A scope waits for what its threads do, not for their end: here, that no caller meets the
+        // rest of one that has failed.
+        let read = unpacker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let (entries, unpacked) = written?;
+        let packed = read.ok_or(ImportError::Truncated)?;
         image.finish(unpacked.digest.uuid()).map_err(ImportError::Write)?;
         Ok(Imported {
             digest: packed.digest,
@@ -79,6 +79,16 @@ pub fn import(
             entries,
         })
     })
+}
+
+/// Writes all files of `stream`, and says how many they were and what all of it was.
+fn write_files(
+    mut stream: Stream<'_>,
+    image: &mut Image<'_>,
+    limits: &Limits,
+) -> Result<(u64, Measured), ImportError> {
+    let entries = Files::new(image, limits).add_all(&mut Archive::new(&mut stream))?;
+    Ok((entries, stream.finish()?))
 }
 
 #[cfg(test)]
