@@ -1,10 +1,11 @@
 //! Making a container: nothing runs yet.
 
+use std::collections::HashMap;
 use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 
 use bollard_stubs::models::{
-    ContainerConfig, ContainerCreateBody, HostConfig, ImageConfig, RestartPolicy,
+    ContainerConfig, ContainerCreateBody, EndpointSettings, HostConfig, ImageConfig, RestartPolicy,
     RestartPolicyNameEnum,
 };
 
@@ -12,6 +13,7 @@ use super::live::Container;
 use super::record::{ContainerRecord, State};
 use super::spec::{ContainerSpec, SpecError, merge};
 use super::{ContainerError, Service, moment, names};
+use crate::network::{HOST, NONE};
 
 /// A container that was made.
 #[derive(Debug)]
@@ -29,7 +31,7 @@ impl Service {
         name: Option<&str>,
         body: ContainerCreateBody,
     ) -> Result<Created, ContainerError> {
-        let (mut config, mut host, endpoints) = split(body)?;
+        let (mut config, mut host, mut endpoints) = split(body)?;
         let wanted = config.image.clone().unwrap_or_default();
         let image = self.ground.images.find(&wanted);
         let image = image.map_err(|error| match error {
@@ -43,6 +45,7 @@ impl Service {
         let id = names::new_id()?;
         normalize(&id, &mut config, &mut host);
         let spec = ContainerSpec::read(&id, &config, &host)?;
+        join_first(&spec.network, &mut endpoints);
         let name = match name {
             Some(name) => {
                 let name = names::checked(name)?;
@@ -101,11 +104,10 @@ fn with_tag(name: &str) -> String {
     if last.contains([':', '@']) { name.to_owned() } else { format!("{name}:latest") }
 }
 
-type Parts = (
-    ContainerConfig,
-    HostConfig,
-    std::collections::HashMap<String, bollard_stubs::models::EndpointSettings>,
-);
+type Parts = (ContainerConfig, HostConfig, Endpoints);
+
+/// Networks by name or id, and how a container is on them.
+type Endpoints = HashMap<String, EndpointSettings>;
 
 /// A create body is a container's configuration with two more fields.
 fn split(mut body: ContainerCreateBody) -> Result<Parts, ContainerError> {
@@ -114,6 +116,17 @@ fn split(mut body: ContainerCreateBody) -> Result<Parts, ContainerError> {
     let config = serde_json::to_value(&body).and_then(serde_json::from_value);
     let config = config.map_err(|error| SpecError::Invalid(error.to_string()))?;
     Ok((config, host, endpoints.unwrap_or_default()))
+}
+
+/// The network that it is on first is one like the others, which it can be taken off.
+fn join_first(network: &str, endpoints: &mut Endpoints) {
+    let settings = endpoints.remove("default").unwrap_or_default();
+    if network == NONE {
+        endpoints.clear();
+    }
+    if network != HOST && !network.starts_with("container:") {
+        endpoints.entry(network.to_owned()).or_insert(settings);
+    }
 }
 
 /// The image's defaults as Docker's type.

@@ -114,24 +114,31 @@ impl Service {
         table.by_id.get(id).cloned().ok_or_else(|| ContainerError::ExecNotFound(id.to_owned()))
     }
 
-    /// Starts it; `detached` without streams.
+    /// Takes it for the one start that it has.
+    pub fn claim_exec(&self, instance: &ExecInstance) -> Result<(), ContainerError> {
+        instance.container.running()?;
+        let mut state = lock(&instance.state);
+        if state.started {
+            let text = format!("Error: Exec command {} is already running", instance.id);
+            return Err(ContainerError::Conflict(text));
+        }
+        state.started = true;
+        Ok(())
+    }
+
+    /// Starts what was claimed; `detached` without streams.
     pub async fn start_exec(
         &self,
         instance: &Arc<ExecInstance>,
         detached: bool,
         size: Option<(u16, u16)>,
     ) -> Result<StartedExec, ContainerError> {
-        {
-            let mut state = lock(&instance.state);
-            if state.started {
-                let text = format!("Error: Exec command {} is already running", instance.id);
-                return Err(ContainerError::Conflict(text));
-            }
-            state.started = true;
-        }
         let container = &instance.container;
         let begun = async {
             let run = container.running()?;
+            // Docker tells of it before it knows whether there is such a program.
+            let action = format!("exec_start: {}", instance.words().join(" "));
+            container.emit(action, &[("execID", instance.id.clone())]);
             let exec = instance.message(detached, size);
             let command =
                 run.machine.agent().exec(exec).await.map_err(|error| {
@@ -148,8 +155,6 @@ impl Service {
                     state.pid = command.pid();
                     state.session = Some(command.session());
                 }
-                let action = format!("exec_start: {}", instance.words().join(" "));
-                container.emit(action, &[("execID", instance.id.clone())]);
                 let (instance, execs) = (Arc::clone(instance), Arc::clone(&self.execs));
                 Ok(StartedExec { instance, execs, run, command })
             }

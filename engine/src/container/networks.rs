@@ -15,7 +15,7 @@ use super::spec::{Protocol, SpecError};
 use crate::http::ApiError;
 use crate::http::error::chain;
 use crate::network::{
-    EndpointRequest, HOST, Joined, Joining, NONE, NetworkError, PortRequest, Publication, Service,
+    EndpointRequest, HOST, Joined, Joining, NetworkError, PortRequest, Publication, Service,
     endpoint_settings,
 };
 use crate::sandbox::Card;
@@ -56,22 +56,16 @@ impl Container {
         Ok(())
     }
 
-    /// The networks that it is to be on, the one of `--network` first.
+    /// The networks that it is to be on, the one of `--network` first while it is one of them.
     fn wanted(&self) -> Result<Vec<Wanted>, ContainerError> {
         let mode = self.spec().network.clone();
         if mode.starts_with("container:") || mode == HOST {
             let text = format!("--network {mode}");
             return Err(SpecError::Unsupported(text).into());
         }
-        let mut endpoints = self.with_record(|record| record.endpoints.clone());
-        if let Some(settings) = endpoints.remove("default") {
-            endpoints.entry(mode.clone()).or_insert(settings);
-        }
-        let first = endpoints.remove(&mode).unwrap_or_default();
-        let mut all = vec![(mode, first)];
-        let mut others: Vec<_> = endpoints.into_iter().collect();
-        others.sort_by(|one, other| one.0.cmp(&other.0));
-        all.extend(others);
+        let endpoints = self.with_record(|record| record.endpoints.clone());
+        let mut all: Vec<_> = endpoints.into_iter().collect();
+        all.sort_by(|(one, _), (other, _)| (*one != mode, one).cmp(&(*other != mode, other)));
         Ok(all)
     }
 
@@ -172,10 +166,6 @@ impl Container {
         if let Some(run) = self.run() {
             let taken = self.ground.networks.joined(&self.id).await;
             let slots: Vec<_> = taken.iter().map(|joined| joined.attachment.slot).collect();
-            if !taken.iter().any(|joined| joined.network.has_cards()) {
-                let text = "its machine has no network card: stop the container first";
-                return Err(ContainerError::Conflict(text.to_owned()));
-            }
             let free = (0..CARDS).find(|slot| !slots.contains(slot)).ok_or_else(too_many)?;
             let name = self.name();
             let joining = Joining { id: &self.id, name: &name, slot: free };
@@ -187,7 +177,10 @@ impl Container {
             if let Err(error) = configured {
                 // The error that is told is why.
                 let _ = self.ground.networks.detach(&self.id, network).await;
-                return Err(error);
+                // One that was on no network when it started has none.
+                let sure = taken.iter().any(|joined| joined.network.has_cards());
+                let text = "its machine has no network card: stop the container first";
+                return Err(if sure { error } else { ContainerError::Conflict(text.to_owned()) });
             }
         }
         self.change(|record| drop(record.endpoints.insert(found.name, settings))).await
@@ -202,7 +195,11 @@ impl Container {
     pub async fn disconnect(&self, network: &str) -> Result<(), ContainerError> {
         let _operation = self.operation.lock().await;
         let found = self.ground.networks.find(network).await;
-        let name = found.map_or_else(|_| network.to_owned(), |network| network.name);
+        let (name, id) = found.map_or_else(
+            |_| (network.to_owned(), None),
+            |network| (network.name, Some(network.id)),
+        );
+        let is_it = |key: &String| *key == name || Some(key) == id.as_ref();
         if let Some(run) = self.run() {
             let left = self.ground.networks.detach(&self.id, network).await.map_err(refused)?;
             if left.network.has_cards() {
@@ -211,15 +208,11 @@ impl Container {
                 configure(&run.machine, vec![down]).await?;
                 self.update_files(&run.machine).await?;
             }
+        } else if !self.with_record(|record| record.endpoints.keys().any(is_it)) {
+            let container = self.name();
+            return Err(refused(NetworkError::NotAttached { container, network: name }));
         }
-        self.change(|record| {
-            record.endpoints.remove(&name);
-            if record.host_config.network_mode.as_ref() == Some(&name) {
-                record.host_config.network_mode = Some(NONE.to_owned());
-            }
-        })
-        .await?;
-        self.read_spec()
+        self.change(|record| record.endpoints.retain(|key, _| !is_it(key))).await
     }
 
     /// The addresses in the container's files follow its networks.

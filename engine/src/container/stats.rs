@@ -104,7 +104,10 @@ impl Container {
         let id = ContainerRef { id: self.id.clone() };
         let reply = agent.request(Request::ListProcesses(id)).await;
         match reply.map_err(|error| ContainerError::Machine(chain(&error)))? {
-            Reply::Processes(message::Processes { processes }) => Ok(table(&processes)),
+            Reply::Processes(message::Processes { processes }) => {
+                self.emit("top", &[]);
+                Ok(table(&processes))
+            }
             _ => Err(ContainerError::Machine(AgentError::Unexpected.to_string())),
         }
     }

@@ -12,7 +12,7 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/swarm/join", any(no_swarm))
         .route("/build", post(no_build))
         .route("/build/cancel", post(no_build))
-        .route("/build/prune", post(no_build))
+        .route("/build/prune", post(nothing_built))
         .route("/session", post(no_build))
         .route("/grpc", post(no_build))
         .route("/images/search", get(no_search))
@@ -49,6 +49,11 @@ async fn no_build() -> ApiError {
     ApiError::unsupported(
         "building images is not supported by this engine yet; load, import or pull them",
     )
+}
+
+/// Nothing is kept of what was never built; `docker system prune` asks.
+async fn nothing_built() -> axum::Json<serde_json::Value> {
+    axum::Json(serde_json::json!({ "CachesDeleted": [], "SpaceReclaimed": 0 }))
 }
 
 async fn no_search() -> ApiError {

@@ -16,25 +16,37 @@ impl Container {
         take_over(&mut new, body);
         let machine = self.spec().machine;
         self.change(|record| record.host_config = new).await?;
-        if let Err(error) = self.read_spec() {
+        let applied = match self.read_spec() {
+            Ok(()) => self.apply_limits().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = applied {
             self.change(|record| record.host_config = old).await?;
+            self.read_spec()?;
+            // Some may have been set before the one that could not be. The error that is told is
+            // the first.
+            let _ = self.apply_limits().await;
             return Err(error);
         }
-        let spec = self.spec();
+        let size = self.spec().machine;
         let mut warnings = Vec::new();
-        if let Some(run) = self.run() {
-            if spec.machine.memory_mib > machine.memory_mib || spec.machine.cpus > machine.cpus {
-                let text = "The machine of a running container keeps its size: a larger limit \
-                            takes effect at the next start.";
-                warnings.push(text.to_owned());
-            }
-            let (id, resources) = (self.id.clone(), Some(spec.limits));
-            let update = Request::UpdateContainer(UpdateContainer { id, resources });
-            let updated = run.machine.agent().act(update).await;
-            updated.map_err(|error| ContainerError::Machine(chain(&error)))?;
+        let larger = size.memory_mib > machine.memory_mib || size.cpus > machine.cpus;
+        if larger && self.run().is_some() {
+            let text = "The machine of a running container keeps its size: a larger limit takes \
+                        effect at the next start.";
+            warnings.push(text.to_owned());
         }
         self.emit("update", &[]);
         Ok(warnings)
+    }
+
+    /// Gives its limits to its machine, if it has one.
+    async fn apply_limits(&self) -> Result<(), ContainerError> {
+        let Some(run) = self.run() else { return Ok(()) };
+        let (id, resources) = (self.id.clone(), Some(self.spec().limits));
+        let update = Request::UpdateContainer(UpdateContainer { id, resources });
+        let updated = run.machine.agent().act(update).await;
+        updated.map_err(|error| ContainerError::Machine(chain(&error)))
     }
 }
 

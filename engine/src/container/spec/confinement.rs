@@ -190,6 +190,11 @@ fn rlimits(host: &HostConfig) -> Result<Vec<Rlimit>, SpecError> {
         }
         list.push(Rlimit { name, soft, hard });
     }
+    if !list.iter().any(|limit| limit.name == "nofile") {
+        // As where Docker runs under systemd; the kernel's own hard limit, 4096, is too low for
+        // servers, which raise theirs.
+        list.push(Rlimit { name: "nofile".to_owned(), soft: 1024, hard: 524_288 });
+    }
     Ok(list)
 }
 

@@ -8,6 +8,7 @@ use axum::response::IntoResponse;
 use bollard_stubs::models::{ExecConfig, ExecInspectResponse, ExecStartConfig};
 use tokio::io::AsyncWriteExt;
 
+use super::super::hijack::Client;
 use super::super::multiplex::{Framing, Multiplexer, Output};
 use super::super::{ApiError, ApiResult, Hijack, JsonBody, Query, Shared, body};
 use super::attach::size;
@@ -42,26 +43,31 @@ pub(super) async fn start(
     let detached = config.detach.unwrap_or_default();
     let size = console_size(config.console_size.as_deref());
     let framing = if instance.tty() { Framing::Raw } else { Framing::Multiplexed };
-    let started = match engine.containers.start_exec(&instance, detached, size).await {
-        // A program that cannot be run is told of in the stream, as clients ask for the exit code
-        // after it.
-        Err(error @ ContainerError::Program { .. }) if !detached => {
-            return Ok(hijack.respond(framing, Body::empty(), async move |_, client| {
-                let text = format!("OCI runtime exec failed: {error}\r\n");
-                let mut client = Multiplexer::new(framing, client);
-                // A client that has gone needs no words.
-                let _ = client.write(Output::Stderr, text.as_bytes()).await;
-                let _ = client.into_inner().shutdown().await;
-            }));
-        }
-        started => started?,
-    };
+    engine.containers.claim_exec(&instance)?;
     if detached {
+        let started = engine.containers.start_exec(&instance, detached, size).await?;
         tokio::spawn(started.detached());
         return Ok(StatusCode::OK.into_response());
     }
-    let serve = async move |input, client| started.attached(input, client).await;
+    // Only once the answer is on its way, as Docker does: docker-py loses what comes along with it.
+    let serve = async move |input, client| match engine
+        .containers
+        .start_exec(&instance, detached, size)
+        .await
+    {
+        Ok(started) => started.attached(input, client).await,
+        Err(error) => tell(framing, client, &error).await,
+    };
     Ok(hijack.respond(framing, Body::empty(), serve))
+}
+
+/// Tells of a command that did not start in its stream, as clients ask for the exit code after it.
+async fn tell(framing: Framing, client: Client, error: &ContainerError) {
+    let text = format!("OCI runtime exec failed: {error}\r\n");
+    let mut client = Multiplexer::new(framing, client);
+    // A client that has gone needs no words.
+    let _ = client.write(Output::Stderr, text.as_bytes()).await;
+    let _ = client.into_inner().shutdown().await;
 }
 
 fn console_size(size: Option<&[usize]>) -> Option<(u16, u16)> {

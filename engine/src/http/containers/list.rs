@@ -97,10 +97,9 @@ fn record_fits(record: &ContainerRecord, filters: &Filters) -> bool {
         })
     };
     let network = |wanted: &str| {
-        record.host_config.network_mode.as_deref() == Some(wanted)
-            || record.endpoints.iter().any(|(name, endpoint)| {
-                name == wanted || endpoint.network_id.as_deref() == Some(wanted)
-            })
+        record.endpoints.iter().any(|(name, endpoint)| {
+            name == wanted || endpoint.network_id.as_deref() == Some(wanted)
+        })
     };
     filters.any("id", |id| record.id.starts_with(id))
         && filters.any("name", |name| name_fits(&record.name, name))

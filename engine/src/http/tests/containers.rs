@@ -70,6 +70,30 @@ async fn what_was_asked_for_is_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn container_that_changed_its_networks_is_on_those_only() {
+    let (served, _engine) = served().await;
+    let made = served.call("POST", "/networks/create", r#"{"Name":"front"}"#).await;
+    assert_eq!(made.0, 201, "{}", made.1);
+    assert_eq!(
+        served.call("POST", "/containers/create?name=web", r#"{"Image":"base"}"#).await.0,
+        201
+    );
+    // As docker-compose does to give aliases.
+    for (path, status) in [
+        ("/networks/bridge/disconnect", 200),
+        ("/networks/bridge/disconnect", 500),
+        ("/networks/front/connect", 200),
+    ] {
+        let answer = served.call("POST", path, r#"{"Container":"web"}"#).await;
+        assert_eq!(answer.0, status, "{path}: {}", answer.1);
+    }
+    let shown = json_of(&served, "/containers/web/json").await;
+    let networks = shown["NetworkSettings"]["Networks"].as_object().unwrap();
+    assert_eq!(networks.keys().collect::<Vec<_>>(), ["front"]);
+    assert_eq!(shown["HostConfig"]["NetworkMode"], "bridge");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn containers_are_renamed_updated_and_removed() {
     let (served, _engine) = served().await;
     let create = served.call("POST", "/containers/create?name=old", r#"{"Image":"base"}"#).await;

@@ -62,6 +62,14 @@ async fn volumes_are_made_listed_shown_and_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn system_prune_finds_no_build_cache() {
+    let served = Served::start().await;
+    served.docker(&["network", "create", "unused"]).await.unwrap();
+    let pruned = served.docker(&["system", "prune", "-f"]).await.unwrap();
+    assert!(pruned.starts_with("Deleted Networks:\nunused"), "{pruned}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn volume_prune_takes_anonymous_ones_only_unless_told() {
     let served = Served::start().await;
     let anonymous = served.docker(&["volume", "create"]).await.unwrap();
