@@ -1,47 +1,18 @@
 # shellcheck shell=bash disable=SC2154 # here: of guest-images/build
-# A container image made on the spot: Debian's static busybox, links to it and what it needs to
-# find hosts by name, as an archive that `docker load` and `bulkhead image load` read.
+# A container image of busybox alone.
 
 busybox_image() {
     local program key
     program=$(command -v busybox) || die "busybox is missing: scripts/setup images"
-    key=$(cat "$program" /lib/x86_64-linux-gnu/libc.so.6 "$here/recipes/busybox-image.sh" | sha256sum | cut -c1-16)
-    cached "busybox-image/$key" make_busybox_image "$program"
+    key=$(cat "$program" /lib/x86_64-linux-gnu/libc.so.6 \
+        "$here"/recipes/{busybox-image,image-archive}.sh | sha256sum | cut -c1-16)
+    cached "busybox-image/$key" make_busybox_image
 }
 
 make_busybox_image() {
-    local program=$1 applet layer config
     progress "making the container image busybox"
-    mkdir -p root/{bin,etc,tmp,root,var/www}
-    chmod 1777 root/tmp
-    cp "$program" root/bin/busybox
-    for applet in $("$program" --list); do
-        [ "$applet" = busybox ] || ln -s busybox "root/bin/$applet"
-    done
-    # What the static C library loads to find hosts by name.
-    mkdir -p root/lib/x86_64-linux-gnu root/lib64
-    cp -L /lib/x86_64-linux-gnu/{libc.so.6,libresolv.so.2,libnss_dns.so.2,libnss_files.so.2} \
-        root/lib/x86_64-linux-gnu/
-    cp -L /lib64/ld-linux-x86-64.so.2 root/lib64/
-    echo 'hosts: files dns' >root/etc/nsswitch.conf
-    printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n' >root/etc/passwd
-    printf 'root:x:0:\nnogroup:x:65534:\n' >root/etc/group
-    # The same bytes whenever and by whomever it is made.
-    tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -C root -cf layer.tar .
+    busybox_tree root
+    layer_of root
     rm -r root
-    layer=$(sha256sum layer.tar | cut -d' ' -f1)
-    cat >config.json <<JSON
-{"architecture":"amd64","os":"linux","created":"1970-01-01T00:00:00Z",
- "config":{"Env":["PATH=/bin"],"Cmd":["sh"],"WorkingDir":"/"},
- "rootfs":{"type":"layers","diff_ids":["sha256:$layer"]},
- "history":[{"created":"1970-01-01T00:00:00Z","created_by":"busybox"}]}
-JSON
-    config=$(sha256sum config.json | cut -d' ' -f1)
-    mv config.json "$config.json"
-    cat >manifest.json <<JSON
-[{"Config":"$config.json","RepoTags":["busybox:latest"],"Layers":["layer.tar"]}]
-JSON
-    tar --mtime=@0 --owner=0 --group=0 --numeric-owner -cf busybox.tar \
-        manifest.json "$config.json" layer.tar
-    rm manifest.json "$config.json" layer.tar
+    image_archive busybox:latest '{"Env":["PATH=/bin"],"Cmd":["sh"],"WorkingDir":"/"}'
 }
