@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail, ensure};
 use rustix::process::Signal;
@@ -163,15 +163,47 @@ impl TestEngine {
         Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
     }
 
+    /// What has happened and passes the filter, each in this format.
+    ///
+    /// # Errors
+    ///
+    /// The engine does not tell.
+    pub fn events(&self, filter: &str, format: &str) -> anyhow::Result<Vec<String>> {
+        // Whole seconds: this one is to be among them.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let until = (now + 1).to_string();
+        let within = ["events", "--since", "1h", "--until", &until, "--filter", filter];
+        let said = self.text(&[&within[..], &["--format", format]].concat())?;
+        Ok(said.lines().map(str::to_owned).collect())
+    }
+
     /// Loads the image `busybox`.
     ///
     /// # Errors
     ///
     /// It was not built, or not taken.
     pub fn load_busybox(&self) -> anyhow::Result<()> {
-        let archive = image("busybox-image", "busybox.tar")?;
+        self.load("busybox")
+    }
+
+    /// Loads an image that `guest-images/build NAME-image` has made.
+    ///
+    /// # Errors
+    ///
+    /// It was not built, or not taken.
+    pub fn load(&self, name: &str) -> anyhow::Result<()> {
+        let archive = container_image(name)?;
         self.text(&["load", "-i", &archive.display().to_string()]).map(drop)
     }
+}
+
+/// The archive of an image that `guest-images/build NAME-image` has made.
+///
+/// # Errors
+///
+/// It was not built.
+pub fn container_image(name: &str) -> anyhow::Result<PathBuf> {
+    image(&format!("{name}-image"), &format!("{name}.tar"))
 }
 
 impl Drop for TestEngine {

@@ -100,12 +100,16 @@ pub(crate) fn image(name: &str, file: &str) -> anyhow::Result<PathBuf> {
 }
 
 fn images() -> anyhow::Result<PathBuf> {
-    if let Some(folder) = env::var_os("BULKHEAD_TEST_IMAGES") {
-        return Ok(folder.into());
+    match env::var_os("BULKHEAD_TEST_IMAGES") {
+        Some(folder) => Ok(folder.into()),
+        None => Ok(cache()?.join("images")),
     }
-    let cache = match env::var_os("BULKHEAD_CACHE") {
-        Some(folder) => PathBuf::from(folder),
-        None => env::home_dir().context("there is no home folder")?.join(".cache/bulkhead"),
-    };
-    Ok(cache.join("images"))
+}
+
+/// What takes long to make and can be made again.
+pub(crate) fn cache() -> anyhow::Result<PathBuf> {
+    match env::var_os("BULKHEAD_CACHE") {
+        Some(folder) => Ok(folder.into()),
+        None => Ok(env::home_dir().context("there is no home folder")?.join(".cache/bulkhead")),
+    }
 }
