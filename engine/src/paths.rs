@@ -9,7 +9,7 @@
 //!  ├── disks/            templates of writable disks
 //!  ├── containers/ID/    writable disk, logs
 //!  └── volumes/NAME/
-//!  runtime  $XDG_RUNTIME_DIR/bulkhead, as root /run/bulkhead
+//!  runtime  $XDG_RUNTIME_DIR/bulkhead, as root /run/bulkhead (launch::engine_folder)
 //!  ├── bulkhead.sock     the engine's API
 //!  ├── engine.lock       as above
 //!  ├── machines/NAME/    a running machine's sockets and record
@@ -86,7 +86,7 @@ pub enum PathError {
 impl Paths {
     /// The folders for this user and environment.
     pub fn find(overrides: Overrides) -> Result<Self, PathError> {
-        let runtime = overrides.runtime.unwrap_or_else(launch::runtime_folder);
+        let runtime = overrides.runtime.unwrap_or_else(launch::engine_folder);
         let state = match overrides.state {
             Some(folder) => folder,
             None => default_state().ok_or(PathError::NoHome)?,

@@ -11,9 +11,8 @@ mod folder;
 mod process;
 mod process_id;
 mod record;
+mod runtime;
 mod start;
-
-use std::path::PathBuf;
 
 pub use end_record::{EndRecord, events};
 pub use ended::{Ended, reason};
@@ -21,23 +20,10 @@ pub use folder::{Folder, FolderError};
 pub use process::Process;
 pub use process_id::ProcessId;
 pub use record::{Life, Record};
+pub use runtime::{NotOwn, engine_folder, own, runtime_folder};
 pub use start::{Console, Launch, LaunchError, program};
 
 /// Kernel arguments by which Linux does not look for hardware that no such machine has, and ends
 /// the machine when it panics.
 pub const QUIET_PROBING: &str =
     "reboot=k panic=1 i8042.noaux i8042.nomux i8042.dumbkbd swiotlb=noforce cryptomgr.notests";
-
-/// The folder for this user's sockets and machines, which a restart of the host empties.
-#[must_use]
-pub fn runtime_folder() -> PathBuf {
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|d| !d.is_empty());
-    match runtime {
-        Some(folder) => PathBuf::from(folder).join("bulkhead"),
-        None if rustix::process::geteuid().is_root() => PathBuf::from("/run/bulkhead"),
-        None => {
-            let uid = rustix::process::geteuid().as_raw();
-            std::env::temp_dir().join(format!("bulkhead-{uid}"))
-        }
-    }
-}

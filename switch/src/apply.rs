@@ -1,7 +1,7 @@
 //! What the engine's requests do.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use rustix::io::Errno;
 
@@ -21,6 +21,8 @@ const MAX_PORTS: usize = 8_192;
 const MAX_PUBLICATIONS: usize = 65_536;
 /// More than a port can have use for.
 const MAX_PER_PORT: usize = 256;
+/// Ports of the host below this one are for root, unless the host says otherwise.
+const FIRST_UNPRIVILEGED: u16 = 1_024;
 
 fn fault(kind: FaultKind, message: String) -> Fault {
     Fault { kind, message }
@@ -218,16 +220,21 @@ fn publish(switch: &mut Switch, publication: Publication) -> Result<Response, Fa
         return Err(fault(FaultKind::Limit, format!("there are {MAX_PUBLICATIONS} publications")));
     }
     switch.unpublish(&publication.id);
-    let place = format!("{}:{}", publication.host_address, publication.host_port);
+    let place = SocketAddr::new(publication.host_address, publication.host_port);
     let added = switch.publications.add(&mut switch.core, publication, port);
     added
         .map(|host_port| Response::Published(Published { host_port }))
-        .map_err(|error| listen_fault(&place, &error))
+        .map_err(|error| listen_fault(place, &error))
 }
 
-fn listen_fault(place: &str, error: &io::Error) -> Fault {
+fn listen_fault(place: SocketAddr, error: &io::Error) -> Fault {
     let (kind, why) = match Errno::from_io_error(error) {
         Some(Errno::ADDRINUSE) => (FaultKind::InUse, "address already in use".to_owned()),
+        Some(Errno::ACCESS) if place.port() < FIRST_UNPRIVILEGED => {
+            let why = "only root may listen at ports below 1024: choose another, or lower the \
+                       host's net.ipv4.ip_unprivileged_port_start";
+            (FaultKind::Denied, why.to_owned())
+        }
         Some(Errno::ACCESS | Errno::PERM) => (FaultKind::Denied, "permission denied".to_owned()),
         Some(Errno::ADDRNOTAVAIL) => {
             (FaultKind::Invalid, "the host does not have this address".to_owned())
@@ -269,5 +276,21 @@ fn status(switch: &Switch) -> Status {
             echo: switch.echo.len(),
             dns: switch.dns.len(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn denied(place: &str) -> String {
+        listen_fault(place.parse().unwrap(), &Errno::ACCESS.into()).message
+    }
+
+    #[test]
+    fn port_that_only_root_may_have_is_told_as_such() {
+        let message = denied("127.0.0.1:80");
+        assert!(message.starts_with("failed to listen at 127.0.0.1:80: only root"), "{message}");
+        assert_eq!(denied("[::1]:8080"), "failed to listen at [::1]:8080: permission denied");
     }
 }

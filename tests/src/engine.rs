@@ -10,8 +10,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, bail, ensure};
 use rustix::process::Signal;
 
+use crate::engine_requests::{Answer, request};
 use crate::kernel::{Format, Kernel, image};
+use crate::plain_user::PlainUser;
 use crate::process::{Process, program};
+use crate::tiny_guest::TinyGuest;
 
 /// How long the engine may take until it serves.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -19,23 +22,60 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// How long it may take to end.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
-/// An engine with folders of its own, and our own kernel in its machines. Its containers end with
-/// this value.
+/// An engine with folders of its own. Its containers end with this value.
 #[derive(Debug)]
 pub struct TestEngine {
     process: Option<Process>,
+    guest: Guest,
+    user: Option<PlainUser>,
     folder: tempfile::TempDir,
 }
 
+/// What the machines boot.
+#[derive(Clone, Copy, Debug)]
+enum Guest {
+    /// Our own kernel.
+    Bulkhead,
+    /// A guest without an agent: no container's start succeeds.
+    Tiny(TinyGuest),
+}
+
 impl TestEngine {
-    /// Starts one and waits until it serves.
+    /// Starts one, with our own kernel in its machines, and waits until it serves.
     ///
     /// # Errors
     ///
     /// It was not built, or does not serve; what it logged is in the message.
     pub fn start() -> anyhow::Result<Self> {
+        Self::start_with(Guest::Bulkhead, None)
+    }
+
+    /// As [`Self::start`], with a guest that runs on any KVM and has no agent.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start`].
+    pub fn start_with_tiny_guest(guest: TinyGuest) -> anyhow::Result<Self> {
+        Self::start_with(Guest::Tiny(guest), None)
+    }
+
+    /// As [`Self::start`], as a user without any privileges, in the folders that such a user has.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start`].
+    pub fn start_as_plain_user() -> anyhow::Result<Self> {
+        Self::start_with(Guest::Bulkhead, Some(PlainUser::new()?))
+    }
+
+    fn start_with(guest: Guest, user: Option<PlainUser>) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("bulkhead-engine-").tempdir()?;
-        let mut engine = Self { process: None, folder };
+        fs::create_dir(folder.path().join("run"))?;
+        if let Some(user) = &user {
+            user.give(folder.path())?;
+            user.give(&folder.path().join("run"))?;
+        }
+        let mut engine = Self { process: None, guest, user, folder };
         engine.resume()?;
         Ok(engine)
     }
@@ -51,23 +91,13 @@ impl TestEngine {
         let _ = fs::remove_file(&notify);
         let ready = UnixDatagram::bind(&notify)?;
         ready.set_read_timeout(Some(START_LIMIT))?;
-        let kernel = Kernel::Bulkhead612;
+        if let Some(user) = &self.user {
+            user.give(&notify)?;
+        }
         let log = File::options().create(true).append(true).open(self.log())?;
-        let more = env::var("BULKHEAD_TEST_CMDLINE").unwrap_or_default();
         let process = Process::spawn(
-            Command::new(program("bulkhead-engine")?)
+            self.command()?
                 .env("NOTIFY_SOCKET", &notify)
-                .arg("--root")
-                .arg(self.folder.path().join("state"))
-                .arg("--runtime")
-                .arg(self.folder.path().join("run"))
-                .arg("--kernel")
-                .arg(kernel.file(Format::Vmlinux)?)
-                .arg("--initrd")
-                .arg(kernel.small_initramfs()?)
-                .arg("--kernel-args")
-                .arg(more)
-                .args(["--boot-timeout", "150", "--log-level", "debug"])
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(log),
@@ -80,6 +110,63 @@ impl TestEngine {
         }
         self.process = Some(process);
         Ok(())
+    }
+
+    /// The engine's program, on its folders.
+    ///
+    /// # Errors
+    ///
+    /// It, or what it boots, was not built.
+    pub fn command(&self) -> anyhow::Result<Command> {
+        let (kernel, initrd) = self.boots()?;
+        let mut command = match &self.user {
+            // It finds its folders as it does for any user.
+            Some(user) => {
+                let mut command = user.command(&user.program("bulkhead-engine")?);
+                command.env("HOME", self.folder.path().join("home"));
+                command.env("XDG_RUNTIME_DIR", self.folder.path().join("run"));
+                command
+            }
+            None => {
+                let mut command = Command::new(program("bulkhead-engine")?);
+                command.env("BULKHEAD_ROOT", self.state());
+                command.env("BULKHEAD_RUNTIME", self.runtime());
+                command
+            }
+        };
+        command.arg("--kernel").arg(kernel).arg("--initrd").arg(initrd).arg("--kernel-args");
+        command.arg(env::var("BULKHEAD_TEST_CMDLINE").unwrap_or_default());
+        command.args(["--boot-timeout", "150", "--log-level", "debug"]);
+        Ok(command)
+    }
+
+    /// Kernel and initial file system, where the engine may read them.
+    fn boots(&self) -> anyhow::Result<(PathBuf, PathBuf)> {
+        let (kernel, initrd) = match self.guest {
+            Guest::Tiny(guest) => {
+                let initrd = self.folder.path().join("initrd");
+                fs::write(&initrd, "nothing")?;
+                (guest.write_kernel(self.folder.path())?, initrd)
+            }
+            Guest::Bulkhead => {
+                let kernel = Kernel::Bulkhead612;
+                (kernel.file(Format::Vmlinux)?, kernel.small_initramfs()?)
+            }
+        };
+        match &self.user {
+            Some(user) => Ok((user.copy(&kernel, "kernel")?, user.copy(&initrd, "initrd")?)),
+            None => Ok((kernel, initrd)),
+        }
+    }
+
+    /// The engine's process.
+    ///
+    /// # Errors
+    ///
+    /// It does not run.
+    pub fn pid(&self) -> anyhow::Result<i32> {
+        let process = self.process.as_ref().context("the engine does not run")?;
+        Ok(process.pid().as_raw_nonzero().get())
     }
 
     /// Asks it to end; its containers run on.
@@ -120,14 +207,38 @@ impl TestEngine {
         self.folder.path()
     }
 
-    /// Where clients find it.
-    pub fn host(&self) -> String {
-        format!("unix://{}", self.folder.path().join("run/bulkhead.sock").display())
+    /// The folder of its state.
+    pub fn state(&self) -> PathBuf {
+        match self.user {
+            Some(_) => self.folder.path().join("home/.local/share/bulkhead"),
+            None => self.folder.path().join("state"),
+        }
     }
 
-    /// A client's program with these arguments.
+    /// The folder of its sockets and machines.
+    pub fn runtime(&self) -> PathBuf {
+        match self.user {
+            Some(_) => self.folder.path().join("run/bulkhead"),
+            None => self.folder.path().join("run"),
+        }
+    }
+
+    /// The socket of its API.
+    pub fn socket(&self) -> PathBuf {
+        self.runtime().join("bulkhead.sock")
+    }
+
+    /// Where clients find it.
+    pub fn host(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
+    /// A client's program with these arguments, run by the engine's user.
     pub fn client(&self, program: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program);
+        let mut command = match &self.user {
+            Some(user) => user.command(Path::new(program)),
+            None => Command::new(program),
+        };
         command
             .env("DOCKER_HOST", self.host())
             .env("BULKHEAD_HOST", self.host())
@@ -177,6 +288,29 @@ impl TestEngine {
         Ok(said.lines().map(str::to_owned).collect())
     }
 
+    /// Sends its API a request with a body of JSON, or an empty one.
+    ///
+    /// # Errors
+    ///
+    /// It does not answer.
+    pub fn ask(&self, method: &str, path: &str, body: &str) -> anyhow::Result<Answer> {
+        request(&self.socket(), method, path, body.as_bytes())
+    }
+
+    /// Makes an image without any files, for containers that need not run.
+    ///
+    /// # Errors
+    ///
+    /// It is not taken.
+    pub fn import_empty(&self, name: &str) -> anyhow::Result<()> {
+        // Two empty blocks are the end of an archive.
+        let path = format!("/images/create?fromSrc=-&repo={name}");
+        let answer = request(&self.socket(), "POST", &path, &[0; 1024])?;
+        let images = self.ask("GET", "/images/json", "")?;
+        ensure!(images.body.to_string().contains(name), "{answer:?}, {images:?}");
+        Ok(())
+    }
+
     /// Loads the image `busybox`.
     ///
     /// # Errors
@@ -193,6 +327,10 @@ impl TestEngine {
     /// It was not built, or not taken.
     pub fn load(&self, name: &str) -> anyhow::Result<()> {
         let archive = container_image(name)?;
+        let archive = match &self.user {
+            Some(user) => user.copy(&archive, &format!("{name}.tar"))?,
+            None => archive,
+        };
         self.text(&["load", "-i", &archive.display().to_string()]).map(drop)
     }
 }

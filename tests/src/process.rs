@@ -32,7 +32,8 @@ impl Process {
         Ok(Self { child, pidfd: pidfd_open(pid, PidfdFlags::empty())? })
     }
 
-    pub(crate) fn pid(&self) -> Pid {
+    /// Its number.
+    pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 

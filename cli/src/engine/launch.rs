@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use rustix::process::{geteuid, getuid};
+use launch::engine_folder;
 
 use super::client::{Engine, EngineError};
 
@@ -19,17 +20,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// Where the engine of this user listens: `/run/bulkhead/bulkhead.sock` for root, below
 /// `$XDG_RUNTIME_DIR` for others.
 pub(crate) fn default_socket() -> PathBuf {
-    runtime_folder().join("bulkhead.sock")
-}
-
-fn runtime_folder() -> PathBuf {
-    if geteuid().is_root() {
-        return PathBuf::from("/run/bulkhead");
-    }
-    let given = env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty());
-    let folder = given
-        .map_or_else(|| PathBuf::from(format!("/run/user/{}", getuid().as_raw())), PathBuf::from);
-    folder.join("bulkhead")
+    engine_folder().join("bulkhead.sock")
 }
 
 /// The socket that `host` names: `unix:///path`, or a path.
@@ -50,12 +41,21 @@ pub(crate) async fn connect(host: Option<&str>) -> anyhow::Result<Engine> {
         return Ok(engine);
     }
     let engine = Engine::new(default_socket());
+    let folder = engine_folder();
+    if folder.exists() {
+        // One that listens in somebody else's folder is not this user's engine.
+        launch::own(&folder)?;
+    }
     match engine.ping().await {
         Ok(()) => Ok(engine),
         Err(EngineError::Connect { .. }) => {
-            start().await?;
-            engine.ping().await?;
-            Ok(engine)
+            let started = start(&folder).await;
+            // Another command may have started one at the same time, and was quicker.
+            match (engine.ping().await, started) {
+                (Ok(()), _) => Ok(engine),
+                (Err(_), Err(error)) => Err(error),
+                (Err(error), Ok(())) => Err(error.into()),
+            }
         }
         Err(error) => Err(error.into()),
     }
@@ -76,12 +76,15 @@ pub(crate) fn program() -> anyhow::Result<PathBuf> {
 }
 
 /// Starts an engine in the background and waits until it says that it serves.
-async fn start() -> anyhow::Result<()> {
-    let folder = runtime_folder();
-    fs::create_dir_all(&folder)
+async fn start(folder: &Path) -> anyhow::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
         .with_context(|| format!("failed to make the folder {}", folder.display()))?;
+    launch::own(folder)?;
     let log = folder.join("engine.log");
-    let notify = tempfile::tempdir_in(&folder).context("failed to make a folder")?;
+    let notify = tempfile::tempdir_in(folder).context("failed to make a folder")?;
     let socket = notify.path().join("ready");
     let ready = UnixDatagram::bind(&socket).context("failed to make a socket")?;
     ready.set_nonblocking(true)?;

@@ -20,6 +20,9 @@ const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/b
 /// The most that is copied at once.
 const CHUNK: usize = 1 << 20;
 
+/// How the names of files end that are being made.
+const UNFINISHED: &str = "new";
+
 /// Disks have whole MiB.
 const MIB: u64 = 1 << 20;
 
@@ -72,15 +75,27 @@ impl Disks {
         copying.await.map_err(|e| failed(io::Error::other(e)))?.map_err(failed)
     }
 
+    /// Removes what an engine left that was killed while it made a template. To be called before
+    /// any is made.
+    pub fn sweep(&self) {
+        let Ok(entries) = fs::read_dir(&self.templates) else { return };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path.extension().is_some_and(|extension| extension == UNFINISHED) {
+                // It takes some room, and no more, where this fails.
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+
     async fn template(&self, mib: u64) -> Result<PathBuf, DiskError> {
         let path = self.templates.join(format!("ext4-{mib}m"));
         let _making = self.making.lock().await;
         if path.exists() {
             return Ok(path);
         }
-        let new = path.with_extension("new");
+        // Of this engine's own: the mke2fs of a killed one may still be at work on another.
+        let new = path.with_extension(format!("{}.{UNFINISHED}", std::process::id()));
         let failed = |source| DiskError::Write { path: new.clone(), source };
-        // What a killed engine left is made anew.
         let made = File::create(&new).and_then(|file| file.set_len(mib.saturating_mul(MIB)));
         made.map_err(failed)?;
         let formatted = make_file_system(&new).await;
@@ -89,7 +104,7 @@ impl Disks {
             error => error,
         };
         if done.is_err() {
-            // The error that is told is why; what stays is overwritten the next time.
+            // The error that is told is why; what stays is swept away the next time.
             let _ = fs::remove_file(&new);
         }
         done.map(|()| path)
@@ -207,6 +222,19 @@ mod tests {
         let error = Disks::new(folder.path()).make(0, &disk).await.unwrap_err();
         assert!(matches!(error, DiskError::FileSystem { .. }), "{error:?}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
+    }
+
+    #[tokio::test]
+    async fn templates_that_were_never_finished_are_swept_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let disks = Disks::new(folder.path());
+        disks.make(16 * MIB, &folder.path().join("disk")).await.unwrap();
+        fs::write(folder.path().join("ext4-64m.4711.new"), "half").unwrap();
+        disks.sweep();
+        let mut left: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["disk", "ext4-16m"]);
     }
 
     #[tokio::test]

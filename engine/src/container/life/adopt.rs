@@ -24,6 +24,7 @@ impl Service {
         for container in &all {
             self.claim_again(&container.record()).await;
         }
+        self.sweep();
         let up: Vec<_> = all.iter().filter(|container| container.phase().is_up()).collect();
         let kept = up.iter().map(|container| container.id.as_str());
         let ended = self.ground.sandboxes.end_others(kept).await;
@@ -37,6 +38,28 @@ impl Service {
             container.resume_life();
         }
         Ok(())
+    }
+}
+
+impl Service {
+    /// Removes what an engine left that was killed while it made a container or a disk. Each is
+    /// written down last when it is made, and is off the record last when it is removed.
+    fn sweep(&self) {
+        let folders = match std::fs::read_dir(self.ground.paths.containers()) {
+            Ok(folders) => folders,
+            Err(error) => return log::warn!("Failed to look for containers' folders: {error}"),
+        };
+        for folder in folders.flatten() {
+            let id = folder.file_name().to_string_lossy().into_owned();
+            // A record that cannot be read is one all the same.
+            if matches!(self.ground.table.get(&id), Ok(None)) {
+                log::info!("removing {}, which belongs to no container", folder.path().display());
+                if let Err(error) = std::fs::remove_dir_all(folder.path()) {
+                    log::warn!("Failed to remove {}: {error}", folder.path().display());
+                }
+            }
+        }
+        self.ground.disks.sweep();
     }
 }
 

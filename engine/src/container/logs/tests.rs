@@ -152,3 +152,18 @@ async fn no_log_cannot_be_read() {
     assert!(matches!(log.read(Selection::ALL).await, Err(LogError::NotKept)));
     assert_eq!(folder.path().read_dir().unwrap().count(), 0);
 }
+
+#[tokio::test]
+async fn full_disk_costs_lines_and_holds_up_nobody() {
+    let Fixture { log, folder } = fixture(u64::MAX, 1);
+    let file = folder.path().join("c-json.log");
+    std::os::unix::fs::symlink("/dev/full", &file).unwrap();
+    for _ in 0..1_000 {
+        log.append(Source::Stdout, b"lost\n");
+    }
+    // Somebody made room.
+    std::fs::remove_file(&file).unwrap();
+    log.append(Source::Stdout, b"kept\n");
+    log.end();
+    assert_eq!(texts(&log, Selection::ALL).await, ["kept\n"]);
+}
