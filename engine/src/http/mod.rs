@@ -62,13 +62,17 @@ pub fn router(engine: Shared) -> Router {
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
         .with_state(engine);
-    // The version is taken off before a route is looked for, so it is done in a router around.
+    around(routes)
+}
+
+/// The version is taken off before a route is looked for, so it is done in a router around.
+fn around(routes: Router) -> Router {
     Router::new().fallback(versioned).with_state(routes)
 }
 
-async fn versioned(State(mut routes): State<Router>, mut request: Request) -> Response {
+async fn versioned(State(routes): State<Router>, mut request: Request) -> Response {
     let mut response = match version::take(&mut request) {
-        Ok(()) => routes.call(request).await.into_response(),
+        Ok(()) => handled(routes, request).await,
         Err(error) => error.into_response(),
     };
     let headers = response.headers_mut();
@@ -80,6 +84,14 @@ async fn versioned(State(mut routes): State<Router>, mut request: Request) -> Re
     headers.insert("ostype", HeaderValue::from_static("linux"));
     headers.insert(header::SERVER, HeaderValue::from_static(SERVER));
     response
+}
+
+/// Answers a request in a task of its own, as hyper drops what it waits for when a client goes
+/// away, and nothing may be left half done. Answers that are streams end with their client all the
+/// same: nobody takes from them any more.
+async fn handled(mut routes: Router, request: Request) -> Response {
+    let answer = tokio::spawn(async move { routes.call(request).await.into_response() });
+    answer.await.unwrap_or_else(|error| ApiError::internal(error.to_string()).into_response())
 }
 
 /// The header `Server`.

@@ -33,14 +33,8 @@ pub(super) async fn start(
     Path(id): Path<String>,
 ) -> ApiResult<StatusCode> {
     let container = find(&engine, &id)?;
-    // A client that goes away does not undo it half-way.
-    joined(tokio::spawn(async move { container.start().await }).await)??;
+    container.start().await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// The result of a task, which a client that goes away does not end.
-fn joined<T>(result: Result<T, tokio::task::JoinError>) -> ApiResult<T> {
-    result.map_err(|error| ApiError::internal(error.to_string()))
 }
 
 pub(super) async fn stop(
@@ -50,7 +44,7 @@ pub(super) async fn stop(
 ) -> ApiResult<StatusCode> {
     let (signal, timeout) = ending(&query)?;
     let container = find(&engine, &id)?;
-    joined(tokio::spawn(async move { container.stop(signal, timeout).await }).await)??;
+    container.stop(signal, timeout).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -61,7 +55,7 @@ pub(super) async fn restart(
 ) -> ApiResult<StatusCode> {
     let (signal, timeout) = ending(&query)?;
     let container = find(&engine, &id)?;
-    joined(tokio::spawn(async move { container.restart(signal, timeout).await }).await)??;
+    container.restart(signal, timeout).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -86,7 +80,7 @@ pub(super) async fn kill(
 ) -> ApiResult<StatusCode> {
     let signal = query.text("signal").map(parse_signal).transpose()?.unwrap_or(signal::KILL);
     let container = find(&engine, &id)?;
-    joined(tokio::spawn(async move { container.kill(signal).await }).await)??;
+    container.kill(signal).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -137,7 +131,7 @@ pub(super) async fn remove(
     let options = RemoveOptions { volumes: query.flag("v"), force: query.flag("force") };
     let container = find(&engine, &id)?;
     let execs = engine.containers.clone();
-    joined(tokio::spawn(async move { execs.remove(&container, options).await }).await)??;
+    execs.remove(&container, options).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -1,8 +1,14 @@
 //! Clients that break the rules: `docs/faults.md`, line 22.
 
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::routing::post;
 use tokio::io::AsyncWriteExt;
+use tokio::sync::{Notify, oneshot};
 
 use super::Served;
+use crate::http::around;
 
 async fn status(request: &str) -> String {
     let served = Served::start().await;
@@ -52,4 +58,33 @@ async fn slow_client_does_not_keep_others_from_being_served() {
         slow.push(stream);
     }
     assert_eq!(served.call("GET", "/_ping", "").await.0, 200);
+}
+
+#[tokio::test]
+async fn what_a_client_asked_for_is_done_though_it_goes_away() {
+    let (begun, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (sender, done) = oneshot::channel();
+    let sender = Arc::new(Mutex::new(Some(sender)));
+    let handler = {
+        let (begun, go) = (Arc::clone(&begun), Arc::clone(&go));
+        move || async move {
+            // Dropped with the handler.
+            let sender = sender.lock().unwrap().take().unwrap();
+            begun.notify_one();
+            go.notified().await;
+            sender.send(()).unwrap();
+        }
+    };
+    let routes = Router::new().route("/slow", post(handler)).route("/quick", post(async || ()));
+    let served = Served::with(tempfile::tempdir().unwrap(), around(routes));
+    let mut client = served.connect().await;
+    client.write_all(b"POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+    begun.notified().await;
+    drop(client);
+    // By then the server has seen it go.
+    for _ in 0..3 {
+        assert_eq!(served.call("POST", "/quick", "").await.0, 200);
+    }
+    go.notify_one();
+    done.await.expect("the handler was ended with its client");
 }
