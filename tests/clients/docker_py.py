@@ -85,7 +85,7 @@ def networks_and_volumes(client):
 def start(client, network):
     box = client.containers.run(
         "busybox",
-        ["sh", "-c", "echo started; echo problem >&2; trap 'exit 3' TERM; while :; do sleep 1; done"],
+        ["sh", "-c", "echo started; echo problem >&2; trap 'exit 3' TERM; sleep 1000 & wait"],
         name="py-box",
         detach=True,
         environment={"GREETING": "hello"},
@@ -110,10 +110,10 @@ def start(client, network):
 
 def logs(box):
     stream = box.logs(stream=True, follow=True)
-    same(next(stream).strip(), b"started")
-    same(next(stream).strip(), b"problem")
+    # Two streams, whose order nobody promises.
+    same(sorted([next(stream), next(stream)]), [b"problem\n", b"started\n"])
     same(box.logs(stdout=False).strip(), b"problem")
-    same(box.logs(tail=1, timestamps=True).split(b" ")[1], b"problem\n")
+    same(box.logs(tail=1, timestamps=True).split(b" ")[1] in (b"problem\n", b"started\n"), True)
     stream.close()
 
 
@@ -157,7 +157,7 @@ def views(client, box):
     same("sleep" in str(box.top()["Processes"]), True)
     stats = box.stats(stream=False)
     same(stats["memory_stats"]["limit"], 96 << 20)
-    same(stats["pids_stats"]["current"] >= 1, True)
+    same(stats["pids_stats"]["current"] >= 2, True)
     same("eth0" in stats["networks"], True)
     first = next(box.stats(decode=True))
     same(first["id"], box.id)

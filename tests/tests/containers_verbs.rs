@@ -5,7 +5,7 @@ use std::process::Stdio;
 use anyhow::{Context, ensure};
 use tests::TestEngine;
 
-const SCRIPT: &str = "echo up; trap 'exit 3' TERM; while :; do sleep 1; done";
+const SCRIPT: &str = "echo up; trap 'exit 3' TERM; sleep 1000 & wait";
 
 fn engine() -> anyhow::Result<TestEngine> {
     let engine = TestEngine::start()?;
@@ -19,7 +19,7 @@ fn look_and_update(engine: &TestEngine) -> anyhow::Result<()> {
     let stats = engine.text(&["stats", "--no-stream", "--format", format, "box"])?;
     ensure!(stats.starts_with("box 2 ") && stats.ends_with("/ 100MiB"), "{stats}");
     let top = engine.text(&["top", "box"])?;
-    ensure!(top.lines().any(|line| line.ends_with(" sleep 1")), "{top}");
+    ensure!(top.lines().any(|line| line.ends_with(" sleep 1000")), "{top}");
     engine.text(&[
         "update",
         "-m",
