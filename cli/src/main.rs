@@ -44,6 +44,9 @@ enum Command {
     /// Networks
     #[command(subcommand)]
     Network(commands::network::Group),
+    /// Pods: several containers in one machine
+    #[command(subcommand, after_help = commands::pod::HELP)]
+    Pod(commands::pod::Group),
     /// The engine as a whole
     #[command(subcommand)]
     System(commands::system::Group),
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
         Command::Image(group) => commands::image::run_group(host, group),
         Command::Volume(group) => commands::volume::run(host, group),
         Command::Network(group) => commands::network::run(host, group),
+        Command::Pod(group) => commands::pod::run(host, group),
         Command::System(group) => commands::system::run(host, group),
         Command::Events(args) => commands::system::events(host, args),
         Command::Info(args) => commands::system::info(host, args),

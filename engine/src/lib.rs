@@ -12,4 +12,5 @@ pub mod paths;
 pub mod sandbox;
 pub mod store;
 pub mod system;
+pub mod vm;
 pub mod volume;

@@ -20,6 +20,7 @@ mod monitor;
 mod reconcile;
 mod spec;
 mod start;
+mod vm;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,13 +28,15 @@ use std::time::Duration;
 use agent_protocol::client::GreetError;
 use launch::{FolderError, LaunchError};
 
+pub use console::file as console_file;
 pub use disk::{DiskError, Disks};
-pub use document::DocumentError;
+pub use document::{DocumentError, console_limit};
 pub use guest::{Guest, GuestError, GuestOverrides};
-pub use launch::EndRecord;
-pub use life::{ControlError, Sandbox};
+pub use launch::{EndRecord, events};
+pub use life::Sandbox;
 pub use spec::{Card, Disk, DiskContent, SandboxSpec, Share};
 pub use start::Adopted;
+pub use vm::{ControlError, Vm};
 
 use crate::paths::Paths;
 

@@ -7,6 +7,7 @@ pub(crate) mod image;
 pub(crate) mod login;
 pub(crate) mod man;
 pub(crate) mod network;
+pub(crate) mod pod;
 pub(crate) mod system;
 pub(crate) mod vm;
 pub(crate) mod volume;

@@ -10,7 +10,7 @@ use bollard_stubs::models::{
 };
 
 use super::live::Container;
-use super::record::{ContainerRecord, State};
+use super::record::{ContainerRecord, Role, State};
 use super::spec::{ContainerSpec, SpecError, merge};
 use super::{ContainerError, Service, moment, names};
 use crate::network::{HOST, NONE};
@@ -29,6 +29,7 @@ impl Service {
     pub async fn create(
         &self,
         name: Option<&str>,
+        pod: Option<&str>,
         body: ContainerCreateBody,
     ) -> Result<Created, ContainerError> {
         let (mut config, mut host, mut endpoints) = split(body)?;
@@ -42,6 +43,10 @@ impl Service {
         let hold = self.ground.images.hold(&image.id());
         let _hold = hold.map_err(|_| ContainerError::NoImage(with_tag(&wanted)))?;
         merge(&mut config, &image_defaults(&image))?;
+        let role = match pod {
+            Some(pod) => self.ground.find_pod(pod)?.take_in(&mut config, &mut host, &endpoints)?,
+            None => Role::Alone,
+        };
         let id = names::new_id()?;
         normalize(&id, &mut config, &mut host);
         let spec = ContainerSpec::read(&id, &config, &host)?;
@@ -68,6 +73,7 @@ impl Service {
                 state: State::default(),
                 restart_count: 0,
                 stopped_by_user: false,
+                role,
             };
             self.write_down(record).await
         }
@@ -82,7 +88,10 @@ impl Service {
         }
     }
 
-    async fn write_down(&self, record: ContainerRecord) -> Result<Arc<Container>, ContainerError> {
+    pub(super) async fn write_down(
+        &self,
+        record: ContainerRecord,
+    ) -> Result<Arc<Container>, ContainerError> {
         let folder = self.ground.paths.container(&record.id);
         let what = format!("Failed to make {}", folder.display());
         std::fs::DirBuilder::new().mode(0o700).create(&folder).map_err(ContainerError::io(what))?;

@@ -20,7 +20,9 @@ impl Container {
         let spec = self.spec();
         let mut argv = spec.process.argv.iter().cloned();
         let log = self.streams.log().path().map(|path| path.display().to_string());
-        let networks = self.network_documents().await;
+        let pod = self.pod();
+        let home = pod.as_deref().unwrap_or(self);
+        let networks = home.network_documents().await;
         ContainerInspectResponse {
             id: Some(record.id.clone()),
             created: Some(moment::from_nanos(record.created_ns)),
@@ -44,7 +46,7 @@ impl Container {
             network_settings: Some(NetworkSettings {
                 sandbox_id: Some(String::new()),
                 sandbox_key: Some(String::new()),
-                ports: Some(self.port_documents().await),
+                ports: Some(home.port_documents().await),
                 networks: Some(networks),
             }),
             config: Some(record.config),
@@ -79,6 +81,8 @@ impl Container {
     pub async fn summary(&self) -> ContainerSummary {
         let record = self.record();
         let spec = self.spec();
+        let pod = self.pod();
+        let home = pod.as_deref().unwrap_or(self);
         let health = lock(&self.health).as_ref().map(|state| (state.status, state.failing));
         let seconds = record.created_ns / 1_000_000_000;
         ContainerSummary {
@@ -88,7 +92,7 @@ impl Container {
             image_id: Some(record.image_id.clone()),
             command: Some(spec.process.argv.join(" ")),
             created: Some(i64::try_from(seconds).unwrap_or(i64::MAX)),
-            ports: Some(self.port_summaries().await),
+            ports: Some(home.port_summaries().await),
             labels: Some(record.config.labels.clone().unwrap_or_default()),
             state: Some(summary_state(record.state.phase)),
             status: Some(status_text(&record.state, health.map(|(status, _)| status))),
@@ -97,7 +101,7 @@ impl Container {
                 annotations: record.host_config.annotations.clone(),
             }),
             network_settings: Some(ContainerSummaryNetworkSettings {
-                networks: Some(self.network_documents().await),
+                networks: Some(home.network_documents().await),
             }),
             mounts: Some(record.mounts.iter().map(mount_point).collect()),
             health: health.map(|(_, failing)| ContainerSummaryHealth {

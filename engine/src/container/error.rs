@@ -10,6 +10,9 @@ pub enum ContainerError {
     /// Nothing has this name, id or beginning of an id.
     #[error("No such container: {0}")]
     NotFound(String),
+    /// No pod has this name, id or beginning of an id.
+    #[error("No such pod: {0}")]
+    NoPod(String),
     /// A beginning of an id that fits several.
     #[error("multiple IDs found with provided prefix: {0}")]
     Ambiguous(String),
@@ -90,9 +93,11 @@ impl ContainerError {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::NotFound(_) | Self::ExecNotFound(_) | Self::NoImage(_) | Self::NoPath { .. } => {
-                StatusCode::NOT_FOUND
-            }
+            Self::NotFound(_)
+            | Self::NoPod(_)
+            | Self::ExecNotFound(_)
+            | Self::NoImage(_)
+            | Self::NoPath { .. } => StatusCode::NOT_FOUND,
             Self::NameTaken { .. } | Self::Conflict(_) => StatusCode::CONFLICT,
             Self::InvalidName(_) | Self::Invalid(_) | Self::Ambiguous(_) => StatusCode::BAD_REQUEST,
             Self::Spec(error) => error.status(),

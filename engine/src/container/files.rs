@@ -25,8 +25,16 @@ use crate::http::error::chain;
 pub struct Access {
     container: Arc<Container>,
     machine: Machine,
-    /// It was started for this.
-    temporary: Option<OwnedMutexGuard<()>>,
+    /// The container was made in it for this.
+    temporary: Option<Temporary>,
+}
+
+/// A container that was made in a machine for its files alone.
+#[derive(Debug)]
+struct Temporary {
+    /// The machine stays.
+    is_pods: bool,
+    _operation: OwnedMutexGuard<()>,
 }
 
 /// Why a transfer ended early.
@@ -48,16 +56,19 @@ impl Container {
         if matches!(self.phase(), Phase::Removing | Phase::Dead) {
             return Err(ContainerError::NotFound(self.id.clone()));
         }
-        let machine = self.start_machine(Vec::new()).await?;
-        Ok(Access { container: Arc::clone(self), machine, temporary: Some(guard) })
+        let (machine, is_pods) = self.machine_for_files().await?;
+        let temporary = Some(Temporary { is_pods, _operation: guard });
+        Ok(Access { container: Arc::clone(self), machine, temporary })
     }
 }
 
 impl Access {
     /// Ends a machine that was started for this, after writing out.
     pub async fn close(self) {
-        if self.temporary.is_some() {
-            self.machine.end(&self.container.id, true).await;
+        let Some(temporary) = self.temporary else { return };
+        self.machine.delete(&self.container.id).await;
+        if !temporary.is_pods {
+            self.machine.shut_down(&self.container.id).await;
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use super::live::{Container, lock};
-use super::record::ContainerRecord;
+use super::record::{ContainerRecord, Role};
 use super::{ContainerError, names};
 use crate::events::Bus;
 use crate::paths::Paths;
@@ -105,9 +105,33 @@ impl Ground {
         self.release(&container.name(), &container.id);
     }
 
-    /// All containers, newest first.
+    /// All containers, newest first. Pods are none.
     pub(super) fn all(&self) -> Vec<Arc<Container>> {
+        self.those(|container| !container.is_pod())
+    }
+
+    /// All pods, newest first.
+    pub(super) fn pods(&self) -> Vec<Arc<Container>> {
+        self.those(Container::is_pod)
+    }
+
+    /// The containers of a pod, newest first.
+    pub(super) fn members(&self, id: &str) -> Vec<Arc<Container>> {
+        self.those(|container| {
+            container
+                .with_record(|record| matches!(&record.role, Role::Member { pod } if pod == id))
+        })
+    }
+
+    /// The pod of this id.
+    pub(super) fn pod(&self, id: &str) -> Option<Arc<Container>> {
+        let found = lock(&self.index).containers.get(id).cloned();
+        found.filter(|container| container.is_pod())
+    }
+
+    fn those(&self, fit: impl Fn(&Container) -> bool) -> Vec<Arc<Container>> {
         let mut all: Vec<_> = lock(&self.index).containers.values().cloned().collect();
+        all.retain(|container| fit(container));
         all.sort_by_cached_key(|container| {
             std::cmp::Reverse(container.with_record(|record| record.created_ns))
         });
@@ -116,18 +140,32 @@ impl Ground {
 
     /// The container that `text` means: its id, its name, or the beginning of its id.
     pub(super) fn find(&self, text: &str) -> Result<Arc<Container>, ContainerError> {
+        self.find_one(text, false)
+    }
+
+    /// The pod that `text` means, in the same way.
+    pub(super) fn find_pod(&self, text: &str) -> Result<Arc<Container>, ContainerError> {
+        self.find_one(text, true)
+    }
+
+    fn find_one(&self, text: &str, pod: bool) -> Result<Arc<Container>, ContainerError> {
         let index = lock(&self.index);
         let bare = text.strip_prefix('/').unwrap_or(text);
         let by_name = index.names.get(bare).and_then(|id| index.containers.get(id));
-        if let Some(container) = index.containers.get(bare).or(by_name) {
+        let exact = index.containers.get(bare).or(by_name);
+        if let Some(container) = exact.filter(|container| container.is_pod() == pod) {
             return Ok(Arc::clone(container));
         }
-        let mut fitting = index.containers.iter().filter(|(id, _)| id.starts_with(bare));
+        let mut fitting = index
+            .containers
+            .iter()
+            .filter(|(id, container)| id.starts_with(bare) && container.is_pod() == pod);
         match (fitting.next(), fitting.next()) {
             (Some((_, container)), None) if !bare.is_empty() => Ok(Arc::clone(container)),
             (Some(_), Some(_)) if !bare.is_empty() => {
                 Err(ContainerError::Ambiguous(text.to_owned()))
             }
+            _ if pod => Err(ContainerError::NoPod(text.to_owned())),
             _ => Err(ContainerError::NotFound(text.to_owned())),
         }
     }

@@ -6,14 +6,20 @@ use agent_protocol::message::{
     ContainerFile, ContainerMount, CreateContainer, Exec, MountKind, Rootfs, Stdio, Terminal,
 };
 
+use super::names;
 use super::record::{ContainerRecord, MountedSource};
 use super::spec::ContainerSpec;
 use crate::sandbox::Share;
 
-/// Serial number of the disk with the image's layers.
+/// Part of the serial number of the disk with the image's layers.
 pub(super) const LAYERS: &str = "layers";
-/// Serial number of the disk with what the container writes.
-pub(super) const WRITABLE: &str = "writable";
+/// Part of the serial number of the disk with what the container writes.
+pub(super) const WRITABLE: &str = "write";
+
+/// The serial number of a container's disk, which no other in the machine has: at most 20 bytes.
+pub(super) fn serial(id: &str, disk: &str) -> String {
+    format!("{}-{disk}", names::short_id(id))
+}
 
 /// What the network contributes to a container's files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,7 +41,7 @@ pub(super) struct PlannedMount {
 /// The container's mounts, each share with a tag of its own.
 pub(super) fn mounts(record: &ContainerRecord) -> Vec<PlannedMount> {
     let plan = |(number, mount): (usize, &super::record::MountRecord)| {
-        let tag = format!("mount{number}");
+        let tag = format!("{}-mount{number}", names::short_id(&record.id));
         let (path, subpath, populate) = match &mount.source {
             MountedSource::Tmpfs { options } => {
                 return PlannedMount { mount: tmpfs(&mount.target, options), share: None };
@@ -90,9 +96,9 @@ pub(super) fn create(
     CreateContainer {
         id: id.to_owned(),
         rootfs: Some(Rootfs {
-            layers_serial: LAYERS.to_owned(),
+            layers_serial: serial(id, LAYERS),
             layers: (1..=u32::try_from(layers).unwrap_or(u32::MAX)).collect(),
-            writable_serial: WRITABLE.to_owned(),
+            writable_serial: serial(id, WRITABLE),
             tmpfs_size: 0,
             read_only: spec.read_only,
         }),

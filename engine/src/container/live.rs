@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, watch};
 
 use super::health::HealthState;
+use super::home::Lodging;
 use super::machine::Machine;
 use super::record::{ContainerRecord, Phase};
 use super::spec::ContainerSpec;
@@ -40,6 +41,10 @@ pub struct Container {
     /// One change of life at a time.
     pub(super) operation: Arc<tokio::sync::Mutex<()>>,
     pub(super) progress: watch::Sender<Progress>,
+    /// Its machine, if it is at home in itself.
+    pub(super) lodging: Mutex<Option<Lodging>>,
+    /// Held while that is started or ended.
+    pub(super) opening: tokio::sync::Mutex<()>,
     /// Wakes what waits to start it again.
     pub(super) give_up: Notify,
     /// Its streams.
@@ -92,6 +97,8 @@ impl Container {
             health: Mutex::new(None),
             operation: Arc::default(),
             progress: watch::Sender::new(progress),
+            lodging: Mutex::new(None),
+            opening: tokio::sync::Mutex::default(),
             give_up: Notify::new(),
             streams: Streams::new(log),
         }))
@@ -201,11 +208,12 @@ impl Container {
             attributes.insert((*name).to_owned(), value.clone());
         }
         let actor = Actor { id: self.id.clone(), attributes };
-        self.ground.events.emit(Kind::Container, action, actor);
+        let kind = if self.is_pod() { Kind::Pod } else { Kind::Container };
+        self.ground.events.emit(kind, action, actor);
     }
 }
 
 /// A lock whose holder panicked still holds whole data: each change is one assignment.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,7 +6,7 @@ use agent_protocol::message::{ContainerRef, FailureKind, Request};
 
 use super::ContainerError;
 use crate::agent::{Agent, AgentError};
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, Vm};
 
 /// Writing out a container's changes may take so long.
 const WRITE_OUT: Duration = Duration::from_secs(60);
@@ -29,6 +29,12 @@ impl Machine {
         self.sandbox.agent()
     }
 
+    /// The machine as such.
+    #[must_use]
+    pub fn vm(&self) -> Vm {
+        Vm::clone(&self.sandbox)
+    }
+
     /// Waits for its end, and says how that came.
     pub async fn ended(&self) -> String {
         self.sandbox.ended().await.message.clone()
@@ -40,18 +46,19 @@ impl Machine {
         agent.map_err(|error| ContainerError::Machine(crate::http::error::chain(&error)))
     }
 
-    /// Ends it: first what the container `id` wrote goes to its disk and its volumes, unless
-    /// nothing of that is kept.
-    pub(super) async fn end(&self, id: &str, keep: bool) {
-        if keep {
-            let delete = Request::DeleteContainer(ContainerRef { id: id.to_owned() });
-            match tokio::time::timeout(WRITE_OUT, self.agent().act(delete)).await {
-                Ok(Ok(()) | Err(AgentError::Lost)) => {}
-                Ok(Err(error)) if error.kind() == Some(FailureKind::NoSuchContainer) => {}
-                Ok(Err(error)) => log::warn!("container {id}: its changes: {error}"),
-                Err(_) => log::warn!("container {id}: its changes were not written out in time"),
-            }
+    /// Takes the container `id` away: what it wrote goes to its disk and its volumes.
+    pub(super) async fn delete(&self, id: &str) {
+        let delete = Request::DeleteContainer(ContainerRef { id: id.to_owned() });
+        match tokio::time::timeout(WRITE_OUT, self.agent().act(delete)).await {
+            Ok(Ok(()) | Err(AgentError::Lost)) => {}
+            Ok(Err(error)) if error.kind() == Some(FailureKind::NoSuchContainer) => {}
+            Ok(Err(error)) => log::warn!("container {id}: its changes: {error}"),
+            Err(_) => log::warn!("container {id}: its changes were not written out in time"),
         }
+    }
+
+    /// Ends it at once. `id` is whose it was.
+    pub(super) async fn shut_down(&self, id: &str) {
         if let Err(error) = self.sandbox.kill().await {
             log::error!("container {id}: {error}");
         }

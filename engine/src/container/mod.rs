@@ -5,6 +5,7 @@
 //! | [`spec`] | what a container is, checked: from Docker's bodies |
 //! | [`record`] | what is written down of it |
 //! | [`live`] | a container, live |
+//! | [`home`], [`pods`] | the machine around it, its own or a pod's |
 //! | [`life`] | create, start, stop, restart, remove, wait |
 //! | [`guest`] | a container as the agent is told of it |
 //! | [`streams`], [`logs`] | its output and input |
@@ -25,6 +26,7 @@ pub mod files;
 mod ground;
 mod guest;
 pub mod health;
+mod home;
 pub mod life;
 pub mod live;
 pub mod logs;
@@ -33,6 +35,7 @@ pub mod moment;
 mod mounts;
 pub mod names;
 mod networks;
+pub mod pods;
 pub mod record;
 pub mod spec;
 pub mod stats;

@@ -127,6 +127,14 @@ impl Container {
         Ok((0..CARDS.max(last.saturating_add(1))).map(card).collect())
     }
 
+    /// What its networks contribute to the files of those who live here.
+    pub(super) async fn network_files(&self) -> NetworkFiles {
+        let joined = self.ground.networks.joined(&self.id).await;
+        let with_cards: Vec<_> =
+            joined.into_iter().filter(|joined| joined.network.has_cards()).collect();
+        network_files(&with_cards)
+    }
+
     /// Gives its places back.
     pub(super) async fn leave_networks(&self) {
         if let Err(error) = self.ground.networks.detach_all(&self.id).await {
@@ -160,6 +168,7 @@ impl Container {
         network: &str,
         settings: EndpointSettings,
     ) -> Result<(), ContainerError> {
+        self.refuse_in_pod()?;
         let _operation = self.operation.lock().await;
         let request = self.endpoint_request(&settings)?;
         let found = self.ground.networks.find(network).await.map_err(refused)?;
@@ -193,6 +202,7 @@ impl Container {
 
     /// Takes it off a network.
     pub async fn disconnect(&self, network: &str) -> Result<(), ContainerError> {
+        self.refuse_in_pod()?;
         let _operation = self.operation.lock().await;
         let found = self.ground.networks.find(network).await;
         let (name, id) = found.map_or_else(
@@ -333,7 +343,7 @@ fn switch_protocol(protocol: Protocol) -> switch::control::Protocol {
     }
 }
 
-fn word(publication: &Publication) -> &'static str {
+pub(super) fn word(publication: &Publication) -> &'static str {
     match publication.protocol {
         switch::control::Protocol::Tcp => "tcp",
         switch::control::Protocol::Udp => "udp",

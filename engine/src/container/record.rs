@@ -35,6 +35,9 @@ pub struct ContainerRecord {
     pub restart_count: u64,
     /// A user ended it: it does not start by itself.
     pub stopped_by_user: bool,
+    /// Whose machine it runs in.
+    #[serde(default)]
+    pub role: Role,
 }
 
 impl store::Record for ContainerRecord {
@@ -58,6 +61,27 @@ impl ContainerRecord {
         all.insert("name".to_owned(), self.name.clone());
         all
     }
+}
+
+/// Whose machine a container runs in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Its own.
+    #[default]
+    Alone,
+    /// A pod's.
+    Member {
+        /// The pod's id.
+        pod: String,
+    },
+    /// It is a pod: a machine without a process of its own.
+    Pod {
+        /// Its containers share System V's and POSIX's means of communication.
+        share_ipc: bool,
+        /// The containers that its machine has the devices of, since it started last.
+        inside: Vec<String>,
+    },
 }
 
 /// A file system of a container, its source decided.

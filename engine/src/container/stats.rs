@@ -85,7 +85,8 @@ impl Container {
 
     /// Without a limit of its own a container has the memory of its machine.
     fn memory(&self, metrics: &ContainerMetrics) -> ContainerMemoryStats {
-        let machine = self.spec().machine.memory_mib.saturating_mul(1 << 20);
+        let home = self.pod().map_or_else(|| self.spec(), |pod| pod.spec());
+        let machine = home.machine.memory_mib.saturating_mul(1 << 20);
         let limit = if metrics.memory_limit == 0 { machine } else { metrics.memory_limit };
         let stats = HashMap::from([("inactive_file".to_owned(), metrics.memory_inactive_file)]);
         ContainerMemoryStats {

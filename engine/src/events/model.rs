@@ -20,6 +20,10 @@ pub enum Kind {
     Network,
     /// A volume. Its actor has `driver`.
     Volume,
+    /// A plain machine. Its actor has the labels and `name`.
+    Vm,
+    /// A pod. Its actor has the labels and `name`.
+    Pod,
     /// The engine.
     Daemon,
 }
@@ -33,6 +37,8 @@ impl Kind {
             Self::Image => "image",
             Self::Network => "network",
             Self::Volume => "volume",
+            Self::Vm => "vm",
+            Self::Pod => "pod",
             Self::Daemon => "daemon",
         }
     }

@@ -21,6 +21,9 @@ mod images;
 pub mod lines;
 pub mod multiplex;
 mod networks;
+#[cfg(test)]
+mod openapi;
+mod pods;
 pub mod query;
 mod refused;
 pub mod serve;
@@ -28,6 +31,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 pub mod version;
+mod vms;
 mod volumes;
 
 use std::sync::Arc;
@@ -58,6 +62,8 @@ pub fn router(engine: Shared) -> Router {
         .merge(networks::routes())
         .merge(volumes::routes())
         .merge(containers::routes())
+        .merge(pods::routes())
+        .merge(vms::routes())
         .merge(refused::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)

@@ -7,7 +7,7 @@ use engine::engine::Engine;
 use engine::paths::Paths;
 use engine::sandbox::{Guest, Sandboxes};
 use engine::store::{Record, Store};
-use engine::{container, events, image_service, network, system, volume};
+use engine::{container, events, image_service, network, system, vm, volume};
 use serde::{Deserialize, Serialize};
 
 use super::Args;
@@ -33,18 +33,21 @@ pub(super) async fn engine(args: &Args, paths: &Paths) -> anyhow::Result<Engine>
     let networks = network::Service::open(&store, paths.switch(), events.clone()).await?;
     let store_of_images = image::Store::open(&paths.images())?;
     let images = image_service::Service::new(store_of_images.clone(), events.clone())?;
+    let machines = machines(args, paths);
     let services = container::Services {
         paths: paths.clone(),
         images: store_of_images,
-        sandboxes: machines(args, paths),
+        sandboxes: machines.clone(),
         volumes: volumes.clone(),
         networks: networks.clone(),
         events: events.clone(),
     };
     let containers = container::Service::open(&store, services)?;
-    containers.adopt().await?;
+    let vms = vm::Service::open(&store, machines, events.clone(), containers.clone())?;
+    containers.adopt(vms.ids()).await?;
+    vms.adopt().await;
     let system = system::Service::new(id, paths.state(), rootless);
-    Ok(Engine { containers, events, images, networks, system, volumes })
+    Ok(Engine { containers, events, images, networks, system, vms, volumes })
 }
 
 fn machines(args: &Args, paths: &Paths) -> Sandboxes {

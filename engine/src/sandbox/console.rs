@@ -12,8 +12,9 @@ const LINES: usize = 12;
 /// How much of the file they are sought in, in bytes.
 const TAIL: u64 = 8 << 10;
 
-/// Where the console goes.
-pub(super) fn file(folder: &Folder) -> PathBuf {
+/// Where the console of the machine in this folder goes.
+#[must_use]
+pub fn file(folder: &Folder) -> PathBuf {
     folder.path().join("console.log")
 }
 

@@ -119,12 +119,12 @@ fn port(card: &Card) -> Component {
     Component::SwitchPort(SwitchPortSpec { socket: card.socket.clone(), port: card.port.clone() })
 }
 
-/// A kernel that repeats itself must not fill the host's disk.
 fn console_device(backend: ComponentId) -> Component {
-    let rate_limiter = Some(TokenBucket {
-        size: CONSOLE_BYTES,
-        refill_time_ms: CONSOLE_REFILL_MS,
-        one_time_burst: None,
-    });
-    Component::Serial(SerialSpec { backend, rate_limiter })
+    Component::Serial(SerialSpec { backend, rate_limiter: Some(console_limit()) })
+}
+
+/// What a console may say: a kernel that repeats itself must not fill the host's disk.
+#[must_use]
+pub fn console_limit() -> TokenBucket {
+    TokenBucket { size: CONSOLE_BYTES, refill_time_ms: CONSOLE_REFILL_MS, one_time_burst: None }
 }

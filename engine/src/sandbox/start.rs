@@ -13,9 +13,10 @@ use api::vm::client::Client;
 use api::vm::wire::InstanceState;
 use launch::{Console, EndRecord, Folder, Launch, LaunchError, Process, ProcessId, Record};
 use tokio::net::UnixListener;
+use vm_spec::VmSpec;
 
 use super::monitor::Monitor;
-use super::{Guest, Sandbox, SandboxError, SandboxSpec, Sandboxes, console, document};
+use super::{Guest, Sandbox, SandboxError, SandboxSpec, Sandboxes, Vm, console, document};
 use crate::agent::Agent;
 
 /// How long an agent that has called, or a monitor, may take to answer.
@@ -42,28 +43,49 @@ impl Sandboxes {
         prepare(&folder)?;
         let mut attempt = Attempt { folder: &folder, monitor: None, succeeded: false };
         let call = Call::listen(&folder)?;
-        let document = serde_json::to_vec_pretty(&document)
+        let monitor = attempt.monitor.insert(self.launch(&folder, &document)?).clone();
+        let agent = self.await_agent(&folder, &monitor, call.answered(&folder)).await?;
+        attempt.succeeded = true;
+        drop(attempt);
+        Ok(Sandbox::new(Vm::new(folder, monitor), agent))
+    }
+
+    /// Starts a machine that has no agent, and does not wait for its guest.
+    pub fn boot(&self, id: &str, document: &VmSpec) -> Result<Vm, SandboxError> {
+        let folder = self.folder(id);
+        prepare(&folder)?;
+        let launched = self.launch(&folder, document).inspect_err(|_| folder.remove());
+        Ok(Vm::new(folder, launched?))
+    }
+
+    /// Finds a machine without an agent again; `None` where it does not run.
+    pub fn find(&self, id: &str) -> Result<Option<Vm>, SandboxError> {
+        let folder = self.folder(id);
+        let Traces::Monitor(monitor) = Traces::of(&folder) else { return Ok(None) };
+        let Some(process) = Process::of(monitor).map_err(SandboxError::Watch)? else {
+            return Ok(None);
+        };
+        let monitor = Monitor::watch(process, None, folder.clone()).map_err(SandboxError::Watch)?;
+        Ok(Some(Vm::new(folder, monitor)))
+    }
+
+    /// Starts the monitor. It awaits nothing, so that nothing can be dropped before the monitor is
+    /// watched: it would be nobody's then.
+    fn launch(&self, folder: &Folder, document: &VmSpec) -> Result<Monitor, SandboxError> {
+        let document = serde_json::to_vec_pretty(document)
             .map_err(|e| SandboxError::Launch(LaunchError::Document(e.into())))?;
         fs::write(folder.spec_file(), &document)
             .map_err(|source| SandboxError::Folder { path: folder.spec_file(), source })?;
-        // No await from here until the monitor is watched: it would be nobody's if this future
-        // were dropped there.
-        let console = Console::Recorded(document);
         let launch = Launch {
             program: &self.monitor,
-            folder: &folder,
-            console,
+            folder,
+            console: Console::Recorded(document),
             ends_with_us: false,
             arguments: Vec::new(),
         };
         let child = launch.spawn().map_err(SandboxError::Launch)?;
         let process = Process::open(child.id()).map_err(SandboxError::Watch)?;
-        let monitor = Monitor::watch(process, Some(child), folder.clone());
-        let monitor = attempt.monitor.insert(monitor.map_err(SandboxError::Watch)?).clone();
-        let agent = self.await_agent(&folder, &monitor, call.answered(&folder)).await?;
-        attempt.succeeded = true;
-        drop(attempt);
-        Ok(Sandbox::new(folder, monitor, agent))
+        Monitor::watch(process, Some(child), folder.clone()).map_err(SandboxError::Watch)
     }
 
     /// Finds a machine again. One that was paused goes on, as its agent could not answer else.
@@ -99,11 +121,12 @@ impl Sandboxes {
             }
         };
         let agent = self.await_agent(&folder, &monitor, agent).await?;
-        Ok(Adopted::Running(Sandbox::new(folder, monitor, agent)))
+        Ok(Adopted::Running(Sandbox::new(Vm::new(folder, monitor), agent)))
     }
 
     /// The folder of the machine of this id.
-    pub(super) fn folder(&self, id: &str) -> Folder {
+    #[must_use]
+    pub fn folder(&self, id: &str) -> Folder {
         Folder::new(id, self.paths.machine(id))
     }
 

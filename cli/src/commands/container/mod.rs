@@ -7,7 +7,7 @@ pub(crate) mod files;
 pub(crate) mod life;
 mod mounts;
 mod options;
-mod ports;
+pub(crate) mod ports;
 pub(crate) mod ps;
 mod run;
 mod session;

@@ -9,6 +9,9 @@ pub(crate) struct CreateOptions {
     /// Name of the container (default: one is made up)
     #[arg(long)]
     pub(crate) name: Option<String>,
+    /// Pod whose machine and networks it uses; it must not run yet
+    #[arg(long)]
+    pub(crate) pod: Option<String>,
     /// Set an environment variable; without a value, this one's
     #[arg(short, long, value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<String>,

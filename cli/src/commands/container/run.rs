@@ -137,8 +137,13 @@ async fn create(
     if options.pull == Pull::Always {
         pull::pull(engine, image, platform, quiet).await?;
     }
+    if let Some(pod) = &options.pod {
+        // A missing one must not be taken for a missing image.
+        engine.act(Method::GET, Query::path(&["pods", pod]).as_str()).await?;
+    }
     let path = Query::path(&["containers", "create"])
         .maybe("name", options.name.as_deref())
+        .maybe("pod", options.pod.as_deref())
         .maybe("platform", platform);
     let made = engine.post::<ContainerCreateResponse>(path.as_str(), body).await;
     let made = match made {

@@ -13,23 +13,36 @@ use crate::container::machine::Machine;
 use crate::container::record::Phase;
 use crate::container::{ContainerError, Service};
 use crate::http::error::chain;
-use crate::sandbox::Adopted;
 
 impl Service {
     /// Compares what is written down with what there is: machines that run are looked after
-    /// again, those without a container are ended, and containers without a machine have ended.
-    /// To be called once, before clients are served.
-    pub async fn adopt(&self) -> Result<(), ContainerError> {
+    /// again, those without a container are ended but `others`, and containers without a machine
+    /// have ended. To be called once, before clients are served.
+    pub async fn adopt(&self, others: Vec<String>) -> Result<(), ContainerError> {
         let all = self.all();
         for container in &all {
             self.claim_again(&container.record()).await;
         }
         self.sweep();
         let up: Vec<_> = all.iter().filter(|container| container.phase().is_up()).collect();
-        let kept = up.iter().map(|container| container.id.as_str());
+        let pods = self.ground.pods();
+        let open: Vec<_> = pods.iter().filter(|pod| pod.phase().is_up()).cloned().collect();
+        let kept = up.iter().copied().chain(&open).map(|container| container.id.as_str());
+        let kept = kept.chain(others.iter().map(String::as_str));
         let ended = self.ground.sandboxes.end_others(kept).await;
         for name in ended.map_err(|error| ContainerError::Machine(chain(&error)))? {
             log::info!("ended the machine {name}, which belonged to nothing");
+        }
+        for pod in open {
+            pod.find_pod_again().await;
+        }
+        for pod in pods.into_iter().filter(|pod| pod.phase() == Phase::Removing) {
+            let service = self.clone();
+            tokio::spawn(async move {
+                if let Err(error) = service.remove_pod(&pod, true).await {
+                    log::warn!("pod {}: {error}", pod.id);
+                }
+            });
         }
         for container in &up {
             container.find_again().await;
@@ -81,12 +94,9 @@ impl Container {
     }
 
     async fn adopt_run(&self) -> Result<Option<(Arc<Run>, Pumps)>, ContainerError> {
-        let adopted = self.ground.sandboxes.adopt(&self.id).await;
-        let sandbox = match adopted.map_err(|error| ContainerError::Machine(chain(&error)))? {
-            Adopted::Running(sandbox) => sandbox,
-            Adopted::Ended(_) | Adopted::Gone => return Ok(None),
-        };
-        let machine = Machine::new(sandbox);
+        let pod = self.pod();
+        let home = pod.as_deref().unwrap_or(self);
+        let Some(machine) = home.find_machine().await? else { return Ok(None) };
         let Some(status) = self.status_in(&machine).await? else { return Ok(None) };
         if status.session == 0 {
             // Made, but not started: the engine went before.
@@ -120,9 +130,7 @@ impl Container {
 
     /// It ended while there was no engine.
     async fn ended_unseen(&self, why: &str) {
-        if let Err(error) = self.ground.sandboxes.end(&self.id).await {
-            log::error!("container {}: {}", self.id, chain(&error));
-        }
+        self.clear_out().await;
         let End { code, .. } = End::lost(why);
         self.note(|record| {
             // One that waited for another start had an end already.
@@ -136,6 +144,31 @@ impl Container {
         })
         .await;
         self.emit("die", &[("exitCode", code.to_string())]);
+    }
+
+    /// Nothing of a run that is over stays in a machine.
+    async fn clear_out(&self) {
+        if let Some(pod) = self.pod() {
+            if let Some(machine) = pod.home_machine() {
+                machine.delete(&self.id).await;
+            }
+            return;
+        }
+        self.close().await;
+        if let Err(error) = self.ground.sandboxes.end(&self.id).await {
+            log::error!("container {}: {}", self.id, chain(&error));
+        }
+    }
+
+    /// Finds a pod's machine again, or writes down that it ended.
+    async fn find_pod_again(&self) {
+        let why = match self.find_machine().await {
+            Ok(Some(_)) => return,
+            Ok(None) => "the engine was not there when it ended".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        self.clear_out().await;
+        self.pod_closed(&why).await;
     }
 
     /// Does what was to come: removal, or a start.

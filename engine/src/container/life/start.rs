@@ -5,18 +5,14 @@ use std::sync::atomic::AtomicBool;
 
 use agent_protocol::message::{Request, Stream};
 use tokio::sync::MutexGuard;
-use vm_spec::Mib;
 
 use super::supervise::{Pumps, supervise};
 use crate::container::live::{Container, Run};
 use crate::container::machine::{Machine, refused};
 use crate::container::record::Phase;
+use crate::container::record::Role;
 use crate::container::{ContainerError, guest, moment};
 use crate::http::error::chain;
-use crate::sandbox::{Card, Disk, DiskContent, SandboxSpec, Share};
-
-/// Bytes of a writable disk where none are asked for: sparse, so this is a limit, not a cost.
-const DISK_SIZE: u64 = 64 << 30;
 
 impl Container {
     /// Starts it.
@@ -85,20 +81,16 @@ impl Container {
         self: &Arc<Self>,
         _operation: &MutexGuard<'_, ()>,
     ) -> Result<(Arc<Run>, Pumps), ContainerError> {
-        let cards = self.join_networks().await?;
+        let pod = self.pod();
+        let home = pod.as_deref().unwrap_or(self);
+        let machine = home.enter(self).await?;
         let begun = async {
-            let machine = self.start_machine(cards).await?;
-            match self.start_process(&machine).await {
-                Ok(begun) => Ok(begun),
-                Err(error) => {
-                    machine.end(&self.id, true).await;
-                    Err(error)
-                }
-            }
+            self.make_in(&machine).await?;
+            self.start_process(&machine).await
         }
         .await;
         if begun.is_err() {
-            self.leave_networks().await;
+            home.leave(&self.id, &machine, true).await;
         }
         let (run, mut pumps, pid) = begun?;
         self.set_run(Some(Arc::clone(&run)));
@@ -118,59 +110,23 @@ impl Container {
         Ok((run, pumps))
     }
 
-    /// Starts a machine with the container in it, but without its process.
-    pub(in crate::container) async fn start_machine(
+    /// Makes the container in its home's machine, without its process.
+    pub(in crate::container) async fn make_in(
         &self,
-        cards: Vec<Card>,
-    ) -> Result<Machine, ContainerError> {
-        let spec = self.spec();
-        let record = self.record();
-        let image = self.ground.image(&record.image_id)?;
-        let layers = image.layers();
-        let count = layers.len();
-        let planned = guest::mounts(&record);
-        let (mounts, shares): (Vec<_>, Vec<Option<Share>>) =
-            planned.into_iter().map(|plan| (plan.mount, plan.share)).unzip();
-        let layers =
-            Disk { serial: guest::LAYERS.to_owned(), content: DiskContent::Layers(layers) };
-        let sandbox = SandboxSpec {
-            id: self.id.clone(),
-            cpus: spec.machine.cpus,
-            memory: Mib(spec.machine.memory_mib),
-            disks: vec![layers, self.writable_disk().await?],
-            shares: shares.into_iter().flatten().collect(),
-            cards,
-        };
-        let sandbox = self.ground.sandboxes.start(&sandbox).await;
-        let machine = Machine::new(sandbox.map_err(|e| ContainerError::Machine(chain(&e)))?);
-        let prepared = async {
-            let network = self.configure_network(&machine).await?;
-            let console = console_size(&record.host_config);
-            let create = guest::create(&self.id, &spec, count, mounts, &network, console);
-            let program = spec.process.argv.first().map(String::as_str);
-            let created = machine.agent().act(Request::CreateContainer(Box::new(create))).await;
-            created.map_err(|error| refused(error, program))
-        }
-        .await;
-        match prepared {
-            Ok(()) => Ok(machine),
-            Err(error) => {
-                machine.end(&self.id, false).await;
-                Err(error)
-            }
-        }
-    }
-
-    /// The disk for what the container writes; made at the first start.
-    async fn writable_disk(&self) -> Result<Disk, ContainerError> {
-        let path = self.folder().join("writable.ext4");
-        if !path.exists() {
-            let asked = self.spec().disk_size;
-            let size = if asked == 0 { DISK_SIZE } else { asked };
-            let made = self.ground.disks.make(size, &path).await;
-            made.map_err(|error| ContainerError::Machine(chain(&error)))?;
-        }
-        Ok(Disk { serial: guest::WRITABLE.to_owned(), content: DiskContent::Writable(path) })
+        machine: &Machine,
+    ) -> Result<(), ContainerError> {
+        let (spec, record, pod) = (self.spec(), self.record(), self.pod());
+        let layers = self.ground.image(&record.image_id)?.layers().len();
+        let mounts = guest::mounts(&record).into_iter().map(|plan| plan.mount).collect();
+        let network = pod.as_deref().unwrap_or(self).network_files().await;
+        let console = console_size(&record.host_config);
+        let mut create = guest::create(&self.id, &spec, layers, mounts, &network, console);
+        create.share_ipc = pod.is_some_and(|pod| {
+            pod.with_record(|record| matches!(record.role, Role::Pod { share_ipc: true, .. }))
+        });
+        let program = spec.process.argv.first().map(String::as_str);
+        let created = machine.agent().act(Request::CreateContainer(Box::new(create))).await;
+        created.map_err(|error| refused(error, program))
     }
 
     /// Starts the first process and connects its streams.

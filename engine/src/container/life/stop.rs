@@ -110,7 +110,7 @@ impl Container {
         }
         if !self.ends_within(run, Some(KILLED)).await {
             log::warn!("container {} does not end: its machine is ended", self.id);
-            run.machine.end(&self.id, false).await;
+            run.machine.shut_down(&self.id).await;
             self.ends_within(run, None).await;
         }
     }

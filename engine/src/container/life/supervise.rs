@@ -186,10 +186,11 @@ impl Container {
             self.set_run(None);
             progress.ends += 1;
         });
-        self.leave_networks().await;
         let discarded =
             self.spec().auto_remove && self.with_record(|record| record.mounts.is_empty());
-        run.machine.end(&self.id, !end.lost && !discarded).await;
+        let pod = self.pod();
+        let home = pod.as_deref().unwrap_or(self);
+        home.leave(&self.id, &run.machine, !end.lost && !discarded).await;
         drop(operation);
         again
     }

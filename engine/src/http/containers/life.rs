@@ -23,7 +23,7 @@ pub(super) async fn create(
     query: Query,
     JsonBody(body): JsonBody<ContainerCreateBody>,
 ) -> ApiResult<(StatusCode, Json<ContainerCreateResponse>)> {
-    let created = engine.containers.create(query.text("name"), body).await?;
+    let created = engine.containers.create(query.text("name"), query.text("pod"), body).await?;
     let (id, warnings) = (created.container.id.clone(), created.warnings);
     Ok((StatusCode::CREATED, Json(ContainerCreateResponse { id, warnings })))
 }

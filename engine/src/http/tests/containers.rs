@@ -9,7 +9,7 @@ use super::Served;
 use crate::engine::Engine;
 
 /// An engine with an image `base` whose one layer is empty.
-async fn served() -> (Served, Arc<Engine>) {
+pub(super) async fn served() -> (Served, Arc<Engine>) {
     let (served, engine) = Served::start_with().await;
     let import = Import {
         name: Some("base".parse().unwrap()),
@@ -25,7 +25,7 @@ async fn served() -> (Served, Arc<Engine>) {
     (served, engine)
 }
 
-async fn json_of(served: &Served, path: &str) -> Value {
+pub(super) async fn json_of(served: &Served, path: &str) -> Value {
     let (status, body) = served.call("GET", path, "").await;
     assert_eq!(status, 200, "{body}");
     serde_json::from_str(&body).unwrap()

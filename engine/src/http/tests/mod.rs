@@ -3,7 +3,9 @@
 mod containers;
 mod docker_cli;
 mod hostile;
+mod pods;
 mod raw;
+mod vms;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -19,16 +21,16 @@ use crate::events::Bus;
 use crate::paths::{Overrides, Paths};
 use crate::sandbox::{GuestOverrides, Sandboxes};
 use crate::store::Store;
-use crate::{image_service, network, system, volume};
+use crate::{image_service, network, system, vm, volume};
 
 /// An engine that is served on a socket of its own for as long as this lives.
-struct Served {
+pub(super) struct Served {
     folder: TempDir,
     server: tokio::task::JoinHandle<std::io::Result<()>>,
 }
 
 impl Served {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         Self::start_with().await.0
     }
 
@@ -56,8 +58,11 @@ impl Served {
             events: events.clone(),
             paths,
         };
+        let sandboxes = services.sandboxes.clone();
+        let containers = container::Service::open(&store, services).unwrap();
         let engine = Engine {
-            containers: container::Service::open(&store, services).unwrap(),
+            vms: vm::Service::open(&store, sandboxes, events.clone(), containers.clone()).unwrap(),
+            containers,
             images: image_service::Service::new(images, events.clone()).unwrap(),
             events,
             networks,
@@ -92,7 +97,7 @@ impl Served {
     }
 
     /// One request with an optional JSON body: status, and body.
-    async fn call(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+    pub(super) async fn call(&self, method: &str, path: &str, body: &str) -> (u16, String) {
         let length = body.len();
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
