@@ -1,4 +1,4 @@
-"""Compares bulkhead-vmm with another monitor that has Firecracker's flags."""
+"""Compares bulkhead-vmm with a monitor that has Firecracker's flags, and containers with others."""
 
 import argparse
 import json
@@ -8,6 +8,7 @@ import sys
 import tempfile
 
 import images
+from containers import Containers
 from monitors import BenchError, Monitor, alarm
 from rows import Bench
 from summary import summary, table
@@ -17,6 +18,8 @@ from throughput import Throughput
 TINY = ("exec-exit", "exec-guest", "memory", "api")
 # Rows whose guests are Linux; what a machine of the last three does, it does in one go.
 LINUX = ("boot", "exits", "block", "tcp", "vsock")
+# Rows of containers, whose peer is what each is compared with and not --peer.
+CONTAINERS = ("engine-start", "start", "exec", "idle", "share", "net")
 
 EPILOG = """\
 Rows:
@@ -36,6 +39,21 @@ Rows:
               (needs root)
   vsock       one stream each way between a program in the guest and a socket
               of the host
+  engine-start  from exec until the engine says that it serves (no baseline)
+  start       from a container's creation until its first output (crun or runc)
+  exec        a command in a container, from the first request until its output
+              is whole (exec of crun or runc; a spawn by a shell in that guest)
+  idle        memory of the host that a sleeping container takes, its machine and
+              the guest's memory included (PSS; the process in one of crun or runc)
+  share       a folder of the host in a container: 20,000 files (or half the
+              limit of open files) listed and looked at, 2,000 made and removed, 1 GiB written and read (the same
+              commands on the host)
+  net         512 MiB over TCP between two containers, and from the host through
+              a published port (the same programs over the host's loopback)
+
+Rows of containers, engine-start and on, are measured only when --rows names them.
+Their baselines are in brackets; one that cannot run here is left out, and why is
+said.
 
 The monitors take turns, A B A B, after one turn each that does not count (but
 for block, tcp and vsock, where the figures are of some seconds). Ratios are ours
@@ -60,7 +78,7 @@ def parse():
     add("--monitor-flag", metavar="FLAG", action="append", default=[], help="a flag for ours only")
     add("--peer", metavar="PATH", help="the other; without it ours is measured alone")
     add("--peer-flag", metavar="FLAG", action="append", default=[], help="a flag for it only")
-    add("--rows", metavar="LIST", type=names(TINY + LINUX), default=TINY + LINUX,
+    add("--rows", metavar="LIST", type=names(TINY + LINUX + CONTAINERS), default=TINY + LINUX,
         help="only these rows, separated by commas")
     add("-n", metavar="N", type=int, default=30, help="runs of rows without Linux (%(default)s)")
     linux = parser.add_argument_group("rows with Linux guests")
@@ -74,6 +92,12 @@ def parse():
     add("--transports", metavar="LIST", type=names(("mmio", "pci")), default=("mmio", "pci"),
         help="transports for block, tcp and vsock (mmio,pci)")
     add("--seconds", metavar="S", type=int, default=3, help="for each of their jobs (%(default)s)")
+    containers = parser.add_argument_group("rows of containers")
+    add = containers.add_argument
+    add("--engine", metavar="PATH", default="target/release/bulkhead-engine",
+        help="our engine, with bulkhead-vmm and bulkhead-switch beside it")
+    add("--agent-initrd", metavar="FILE", help="with --kernel: an initial RAM disk with the agent")
+    add("--image", metavar="FILE", help="archive of the image busybox (guest-images/build)")
     parser.add_argument("--json", metavar="FILE", help="write all figures to this file")
     # For the part of a bench that runs in the lab.
     parser.add_argument("--figures", action="store_true", help=argparse.SUPPRESS)
@@ -116,6 +140,10 @@ def measure(options, folder):
         for monitor in monitors:
             for reason, count in bench.exits(monitor).items():
                 collect(figures, "exits " + reason, "", monitor, [count])
+    if set(options.rows) & set(CONTAINERS):
+        def add(row, unit, side, figure):
+            figures.setdefault(row, (unit, {}))[1].setdefault(side, []).append(figure)
+        Containers(folder, options, add).measure()
     groups = {"block", "tcp", "vsock"} & set(options.rows)
     if groups:
         with Throughput(folder, options, groups) as machines:
@@ -161,20 +189,28 @@ def collect(figures, name, unit, monitor, values):
 
 def in_lab(options, why):
     """The figures of the rows with Linux guests, from the lab."""
-    rows = [row for row in options.rows if row in LINUX]
+    rows = [row for row in options.rows if row in LINUX + CONTAINERS]
     print(f"bench: {', '.join(rows)} in the lab, because {why}", file=sys.stderr)
-    arguments = [*sys.argv[1:], "--figures", "--kernel", options.kernel, "--tools", options.tools]
+    arguments = [*sys.argv[1:], "--figures", "--kernel", options.kernel]
+    if options.tools:
+        arguments += ["--tools", options.tools]
+    if options.image:
+        arguments += ["--agent-initrd", options.agent_initrd, "--image", options.image]
     return json.loads(images.bench_in_lab([*arguments, "--rows", ",".join(rows)]))
 
 
 def all_figures(options):
     """The figures of what was asked for, here and in the lab."""
     why = ""
-    if set(options.rows) & set(LINUX):
+    linux, containers = (set(options.rows) & set(rows) for rows in (LINUX, CONTAINERS))
+    if linux:
         options.tools = options.tools or images.build("tools")
-        if not options.kernel:
-            options.kernel = images.kernel()
-            why = images.why_lab()
+    if (linux or containers) and not options.kernel:
+        options.kernel = images.kernel()
+        why = images.why_lab()
+    if containers:
+        options.image = options.image or images.busybox()
+        options.agent_initrd = options.agent_initrd or images.agent_initrd(options.kernel)
     figures = in_lab(options, why) if why else {}
     if why:
         options.rows = [row for row in options.rows if row in TINY]

@@ -15,6 +15,17 @@ def kernel():
     return os.path.join(build("bulkhead-6.12" if os.path.exists(own) else "debian-6.1"), "vmlinux")
 
 
+def agent_initrd(path):
+    """The initial RAM disk with the agent for a kernel of guest-images/build."""
+    name = os.path.basename(os.path.dirname(os.path.abspath(path)))
+    return os.path.join(build("initramfs-" + name), "initramfs")
+
+
+def busybox():
+    """An archive of the image busybox."""
+    return os.path.join(build("busybox-image"), "busybox.tar")
+
+
 def build(name):
     """The folder with an image of guest-images/build."""
     program = os.path.join(ROOT, "guest-images", "build")
