@@ -1,6 +1,7 @@
 //! The client of all registries: its settings, and attempts after failures.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use reqwest::Url;
 use reqwest::redirect::{Attempt, Policy};
 
 use super::session::{Access, Session};
+use super::trust::{self, Trust};
 use super::{Credentials, RegistryError};
 use crate::{DEFAULT_REGISTRY, Reference};
 
@@ -19,6 +21,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 pub struct Settings {
     /// Registries that speak plain HTTP, besides those of this host.
     pub insecure: Vec<String>,
+    /// Folders with a folder for each registry that has certificates of its own, as Docker's
+    /// `/etc/docker/certs.d`. A registry that has one speaks TLS, also on this host.
+    pub certificates: Vec<PathBuf>,
     /// How often to try before giving up; after progress the count begins anew.
     pub attempts: u32,
     /// The pause before the second attempt; doubled for each more.
@@ -35,6 +40,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             insecure: Vec::new(),
+            certificates: trust::folders(),
             attempts: 5,
             pause: Duration::from_millis(500),
             connect: Duration::from_secs(15),
@@ -61,21 +67,21 @@ impl Registries {
     pub fn new(settings: Settings) -> Result<Self, RegistryError> {
         // Somebody else in the process may have chosen one: then that is used.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder = || {
-            reqwest::Client::builder()
-                .user_agent(concat!("bulkhead/", env!("CARGO_PKG_VERSION")))
-                .connect_timeout(settings.connect)
-                .read_timeout(settings.stall)
-                .redirect(Policy::custom(follow))
-        };
-        let http = builder()
-            .build()
-            .or_else(|error| {
-                log::warn!("no registry behind TLS can be trusted: {error:?}");
-                builder().tls_certs_only([]).build()
-            })
-            .map_err(RegistryError::Client)?;
+        let http = settings.client(&Trust::default())?;
         Ok(Self { http, settings: Arc::new(settings) })
+    }
+
+    /// The client for a registry, and where it is. What the user has put there for a registry is
+    /// read anew each time.
+    fn reach(&self, registry: &str) -> Result<(reqwest::Client, Url), RegistryError> {
+        let folders = &self.settings.certificates;
+        let trust = Trust::of(registry, folders)
+            .map_err(|source| RegistryError::Trust { registry: registry.to_owned(), source })?;
+        let http = match &trust {
+            Some(trust) => self.settings.client(trust)?,
+            None => self.http.clone(),
+        };
+        Ok((http, self.base(registry, trust.is_some())?))
     }
 
     /// Whether a registry takes the credentials, as `docker login` wants to know.
@@ -88,9 +94,8 @@ impl Registries {
         registry: &str,
         credentials: &Credentials,
     ) -> Result<(), RegistryError> {
-        let base = self.base(registry)?;
-        let session =
-            Session::new(self.http.clone(), base, registry, "", Access::Login, credentials);
+        let (http, base) = self.reach(registry)?;
+        let session = Session::new(http, base, registry, "", Access::Login, credentials);
         session.ping().await
     }
 
@@ -101,13 +106,14 @@ impl Registries {
         credentials: &Credentials,
     ) -> Result<Session, RegistryError> {
         let (registry, repository) = (image.registry(), image.repository());
-        let base = self.base(registry)?;
-        Ok(Session::new(self.http.clone(), base, registry, repository, access, credentials))
+        let (http, base) = self.reach(registry)?;
+        Ok(Session::new(http, base, registry, repository, access, credentials))
     }
 
-    fn base(&self, registry: &str) -> Result<Url, RegistryError> {
+    fn base(&self, registry: &str, certified: bool) -> Result<Url, RegistryError> {
         let host = if registry == DEFAULT_REGISTRY { "registry-1.docker.io" } else { registry };
-        let plain = is_loopback(host) || self.settings.insecure.iter().any(|name| name == registry);
+        let insecure = is_loopback(host) || self.settings.insecure.iter().any(|n| n == registry);
+        let plain = insecure && !certified;
         let scheme = if plain { "http" } else { "https" };
         Url::parse(&format!("{scheme}://{host}/v2/"))
             .ok()
@@ -135,6 +141,25 @@ impl Registries {
 }
 
 impl Settings {
+    /// A client that trusts the certificates that the host trusts, and these.
+    fn client(&self, trust: &Trust) -> Result<reqwest::Client, RegistryError> {
+        let builder = || {
+            reqwest::Client::builder()
+                .user_agent(concat!("bulkhead/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(self.connect)
+                .read_timeout(self.stall)
+                .redirect(Policy::custom(follow))
+        };
+        trust
+            .apply(builder(), false)
+            .build()
+            .or_else(|error| {
+                log::warn!("only registries with certificates of their own are trusted: {error:?}");
+                trust.apply(builder(), true).build()
+            })
+            .map_err(RegistryError::Client)
+    }
+
     /// The pause after so many failures in a row; none if there is no sense in another attempt.
     pub(super) fn pause_after(&self, failures: u32, error: &RegistryError) -> Option<Duration> {
         if !error.is_transient() || failures >= self.attempts {
@@ -180,9 +205,12 @@ mod tests {
     #[test]
     fn names_that_would_lead_elsewhere_are_refused() {
         let client = Registries::new(Settings::default()).unwrap();
-        assert_eq!(client.base("docker.io").unwrap().as_str(), "https://registry-1.docker.io/v2/");
+        assert_eq!(
+            client.base("docker.io", false).unwrap().as_str(),
+            "https://registry-1.docker.io/v2/"
+        );
         for name in ["", "a/b", "user@host", "host?x", "host#x"] {
-            assert!(client.base(name).is_err(), "{name}");
+            assert!(client.base(name, false).is_err(), "{name}");
         }
     }
 

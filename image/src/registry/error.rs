@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
+use super::TrustError;
 use crate::manifest::ManifestError;
 use crate::{Digest, StoreError};
 
@@ -16,6 +17,25 @@ pub enum RegistryError {
     /// The name of the registry makes no URL.
     #[error("{0:?} is not the name of a registry")]
     Name(String),
+    /// The certificates that are there for a registry cannot be used.
+    #[error("the certificates for registry {registry} cannot be used")]
+    Trust {
+        /// Its name.
+        registry: String,
+        /// Why.
+        source: TrustError,
+    },
+    /// The registry is not who it says, as far as we know.
+    #[error(
+        "the certificate of registry {registry} is not trusted: {reason}; put that of its authority \
+         into /etc/docker/certs.d/{registry}/ca.crt"
+    )]
+    Untrusted {
+        /// Its name.
+        registry: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The registry was not reached, or broke off.
     #[error("failed to talk to registry {registry}")]
     Transport {

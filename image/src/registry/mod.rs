@@ -12,6 +12,7 @@ mod push;
 mod session;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 pub use client::{Registries, Settings};
 pub use config_file::{ConfigFile, ConfigFileError};
@@ -20,3 +21,4 @@ pub use error::RegistryError;
 pub use progress::{Observer, Phase, Progress};
 pub use pull::{PullOptions, Pulled};
 pub use push::Pushed;
+pub use trust::TrustError;

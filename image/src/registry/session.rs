@@ -288,6 +288,9 @@ impl Session {
     }
 
     pub(super) fn failed(&self, source: reqwest::Error) -> RegistryError {
+        if let Some(reason) = untrusted(&source) {
+            return RegistryError::Untrusted { registry: self.registry.clone(), reason };
+        }
         // The URL may hold a token of a storage service.
         RegistryError::Transport { registry: self.registry.clone(), source: source.without_url() }
     }
@@ -308,6 +311,27 @@ impl Session {
         let mark = if wanted.contains(':') { '@' } else { ':' };
         format!("{}{mark}{wanted}", self.familiar())
     }
+}
+
+/// Why a certificate was refused, if that is what went wrong.
+fn untrusted(error: &reqwest::Error) -> Option<String> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        // Errors of streams hold others without being caused by them.
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let tls = match inner {
+            Some(inner) => inner.downcast_ref::<rustls::Error>(),
+            None => error.downcast_ref::<rustls::Error>(),
+        };
+        if let Some(error @ rustls::Error::InvalidCertificate(_)) = tls {
+            return Some(error.to_string());
+        }
+        next = match inner {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
 }
 
 fn bearer(token: &str) -> Option<HeaderValue> {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod programs;
+mod tls;
 
 use std::io::Read;
 use std::path::Path;

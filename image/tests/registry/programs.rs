@@ -1,6 +1,7 @@
 //! The programs of others that the tests run.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 const HOW: &str = "install it with: scripts/setup containers";
@@ -16,11 +17,23 @@ pub(crate) struct Registry {
 impl Registry {
     /// Starts it; with a password it wants user `me` and password `secret`.
     pub(crate) fn start(password: bool) -> Self {
+        Self::start_with(password, "")
+    }
+
+    /// Starts it with TLS, by the certificate and key in this folder.
+    pub(crate) fn start_with_tls(certificate: &Path, password: bool) -> Self {
+        let path = certificate.display();
+        let tls = format!("tls: {{certificate: {path}/server.crt, key: {path}/server.key}}");
+        Self::start_with(password, &tls)
+    }
+
+    fn start_with(password: bool, tls: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().display();
         let mut text = format!(
             "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {path}/data}}}}\n\
-             http: {{addr: \"127.0.0.1:0\"}}\n"
+             http: {{addr: \"127.0.0.1:0\"{}{tls}}}\n",
+            if tls.is_empty() { "" } else { ", " }
         );
         if password {
             let line = "me:$2y$04$KBZyPEzTJGuYgQuqB6Psiu9GRcWMryli0ltUHu3ef4RnrQvzYC162\n";
