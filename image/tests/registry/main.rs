@@ -2,6 +2,7 @@
 //! both.
 #![allow(clippy::unwrap_used)]
 
+mod bomb;
 mod programs;
 mod tls;
 
