@@ -6,9 +6,9 @@ use std::path::Path;
 use anyhow::{Context, ensure};
 
 /// The lines of the table; those between belong to what is not tested yet.
-const LINES: [u32; 32] = [
+const LINES: [u32; 33] = [
     1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26,
-    27, 28, 29, 32, 33, 35,
+    27, 28, 29, 32, 33, 34, 35,
 ];
 
 /// A line of the table: its number and the tests it names, each a file and a function.
