@@ -273,10 +273,19 @@ mod tests {
     }
 
     #[test]
+    fn open_files_are_limited_unless_a_limit_is_given() {
+        let all = |json| rlimits(&serde_json::from_str(json).unwrap()).unwrap();
+        let files = |soft, hard| Rlimit { name: "nofile".into(), soft, hard };
+        assert_eq!(all("{}"), [files(1024, 524_288)]);
+        let given = r#"{"Ulimits":[{"Name":"nofile","Soft":7,"Hard":8}]}"#;
+        assert_eq!(all(given), [files(7, 8)]);
+    }
+
+    #[test]
     fn a_limit_of_minus_one_is_none() {
         let json = r#"{"Ulimits":[{"Name":"core","Soft":0,"Hard":-1}]}"#;
         let limits = rlimits(&serde_json::from_str(json).unwrap()).unwrap();
-        assert_eq!(limits, [Rlimit { name: "core".into(), soft: 0, hard: u64::MAX }]);
+        assert_eq!(limits[0], Rlimit { name: "core".into(), soft: 0, hard: u64::MAX });
     }
 
     #[test]
