@@ -40,11 +40,13 @@
 
 #![forbid(unsafe_code)]
 
+mod capability;
 pub mod client;
 pub mod frame;
 pub mod message;
 pub mod version;
 
+pub use capability::CAPABILITIES;
 pub use version::VERSION;
 
 /// The vsock port on which the agent listens in the guest.

@@ -1,5 +1,6 @@
 //! Capabilities by name.
 
+use agent_protocol::CAPABILITIES;
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set,
     remove_capability_from_bounding_set, set_capabilities,
@@ -7,56 +8,11 @@ use rustix::thread::{
 
 use super::LaunchError;
 
-/// By number (`linux/capability.h`).
-const NAMES: [&str; 41] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-];
-
 /// The set of the named capabilities, each as `CAP_CHOWN` or `CHOWN`.
 pub(super) fn set_of(names: &[String]) -> Result<CapabilitySet, LaunchError> {
     names.iter().try_fold(CapabilitySet::empty(), |set, name| {
         let short = name.strip_prefix("CAP_").unwrap_or(name);
-        let number = NAMES.iter().position(|known| *known == short);
+        let number = CAPABILITIES.iter().position(|known| *known == short);
         let number = number.ok_or_else(|| LaunchError::NoCapability(name.clone()))?;
         Ok(set | CapabilitySet::from_bits_retain(1 << number))
     })

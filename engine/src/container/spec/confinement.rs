@@ -1,5 +1,6 @@
 //! What a container's processes may do.
 
+use agent_protocol::CAPABILITIES;
 use agent_protocol::message::{Confinement, Rlimit};
 use bollard_stubs::models::HostConfig;
 
@@ -21,51 +22,6 @@ const DEFAULT: [&str; 14] = [
     "SETPCAP",
     "SETUID",
     "SYS_CHROOT",
-];
-
-/// All of Linux 6.12, capability 0 first.
-const ALL: [&str; 41] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
 ];
 
 /// Resource limits by name.
@@ -131,7 +87,7 @@ pub(super) fn read(host: &HostConfig) -> Result<Confinement, SpecError> {
 
 /// Privileges of a command run in a privileged container or with `exec --privileged`.
 pub fn privileged(groups: Vec<String>) -> Confinement {
-    let capabilities = ALL.iter().map(|name| format!("CAP_{name}")).collect();
+    let capabilities = CAPABILITIES.iter().map(|name| format!("CAP_{name}")).collect();
     Confinement { capabilities, groups, seccomp: "unconfined".to_owned(), ..Default::default() }
 }
 
@@ -140,8 +96,8 @@ fn capabilities(host: &HostConfig) -> Result<Vec<String>, SpecError> {
     let dropped = known(host.cap_drop.as_ref(), "CapDrop")?;
     let has_all = |list: &[String]| list.iter().any(|name| name == "ALL");
     let mut set: Vec<&str> = match (host.privileged.unwrap_or_default(), has_all(&add)) {
-        (true, _) => return Ok(ALL.iter().map(|name| format!("CAP_{name}")).collect()),
-        (false, true) => ALL.to_vec(),
+        (true, _) => return Ok(CAPABILITIES.iter().map(|name| format!("CAP_{name}")).collect()),
+        (false, true) => CAPABILITIES.to_vec(),
         (false, false) if has_all(&dropped) => Vec::new(),
         (false, false) => DEFAULT.to_vec(),
     };
@@ -163,7 +119,7 @@ fn known(names: Option<&Vec<String>>, field: &str) -> Result<Vec<String>, SpecEr
     for given in names.into_iter().flatten() {
         let upper = given.to_ascii_uppercase();
         let name = upper.strip_prefix("CAP_").unwrap_or(&upper);
-        if name != "ALL" && !ALL.contains(&name) {
+        if name != "ALL" && !CAPABILITIES.contains(&name) {
             let text = format!("invalid {field}: unknown capability: \"{given}\"");
             return Err(SpecError::Invalid(text));
         }
