@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent_protocol::message::{Exec, Stdio};
+use agent_protocol::message::{Exec, Request, Signal, Stdio};
 use bollard_stubs::models::{Health, HealthStatusEnum, HealthcheckResult};
 use time::OffsetDateTime;
 use tokio::io::AsyncReadExt;
@@ -146,10 +146,13 @@ impl Container {
             confinement: Some(Box::new(spec.confinement.clone())),
             ..Exec::default()
         };
-        let mut command = run.machine.agent().exec(exec).await?;
+        let agent = run.machine.agent();
+        let mut command = agent.exec(exec).await?;
+        let kill = Signal { session: command.session(), signal: KILL, group: true };
         let stdout = command.streams.stdout.take();
         let mut output = Vec::new();
-        let read = async {
+        // A probe may close its output and go on.
+        let ended = async {
             if let Some(stdout) = stdout {
                 let mut limited = stdout.take(OUTPUT);
                 // What could be read is shown.
@@ -157,13 +160,14 @@ impl Container {
                 // More is thrown away, so that the probe does not wait for a reader.
                 let _ = tokio::io::copy(&mut limited.into_inner(), &mut tokio::io::sink()).await;
             }
+            command.wait().await
         };
-        if tokio::time::timeout(health.timeout, read).await.is_err() {
-            command.signal(KILL, true).await?;
+        let Ok(status) = tokio::time::timeout(health.timeout, ended).await else {
+            if let Err(error) = agent.act(Request::Signal(kill)).await {
+                log::debug!("container {}: a probe of its health: {error}", self.id);
+            }
             return Ok((-1, timed_out(health.timeout)));
-        }
-        let status = tokio::time::timeout(health.timeout, command.wait()).await;
-        let Ok(status) = status else { return Ok((-1, timed_out(health.timeout))) };
+        };
         let code = i64::from(status?.shell_code());
         Ok((code, String::from_utf8_lossy(&output).into_owned()))
     }
