@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Whatever is read goes to the log first. Then each attached client gets it; one that does not
-//! read fills its queue, and after that the container waits for it, as with Docker: nothing is
-//! lost and nothing grows. Those who only follow the log hold up nobody.
+//! read fills its queue, of as many bytes as with Docker, and after that the container waits for
+//! it, as there: nothing is lost and nothing grows. Those who only follow the log hold up nobody.
 
 mod input;
 
@@ -17,15 +17,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 pub use self::input::{Given, Input, InputSink};
 use super::logs::{Log, Source};
 
 /// Bytes read from the guest at once.
 const CHUNK: usize = 32 * 1024;
-/// Chunks that wait for a client.
-const WAITING: usize = 16;
+/// Bytes that wait for a client before the container does: Docker's number.
+const WAITING: u32 = 1_000_000;
+/// What a chunk counts at least, so that many small ones do not take much more memory.
+const LEAST: u32 = 256;
+/// Shorter chunks are copied out of the buffer, which would be kept for each of them otherwise.
+const SHORT: usize = CHUNK / 4;
 
 /// The streams of a container, through all its runs.
 #[derive(Clone, Debug)]
@@ -47,19 +51,45 @@ struct ClientQueue {
     id: u64,
     stdout: bool,
     stderr: bool,
-    queue: mpsc::Sender<(Source, Bytes)>,
+    queue: mpsc::UnboundedSender<Waiting>,
+    /// Bytes that may still be queued; closed when the client has gone.
+    room: Arc<Semaphore>,
+}
+
+impl ClientQueue {
+    /// Waits for room; tells whether the client is still there.
+    async fn give(&self, source: Source, chunk: Bytes) -> bool {
+        let size = u32::try_from(chunk.len()).unwrap_or(WAITING).clamp(LEAST, WAITING);
+        let Ok(room) = Arc::clone(&self.room).acquire_many_owned(size).await else { return false };
+        self.queue.send(Waiting { source, chunk, _room: room }).is_ok()
+    }
+}
+
+/// A chunk on its way to a client.
+#[derive(Debug)]
+struct Waiting {
+    source: Source,
+    chunk: Bytes,
+    _room: OwnedSemaphorePermit,
 }
 
 /// What an attached client gets; the end of a run ends it.
 #[derive(Debug)]
 pub struct Attached {
-    chunks: mpsc::Receiver<(Source, Bytes)>,
+    chunks: mpsc::UnboundedReceiver<Waiting>,
+    room: Arc<Semaphore>,
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.room.close();
+    }
 }
 
 impl Attached {
     /// The next chunk, or none when the run is over.
     pub async fn next(&mut self) -> Option<(Source, Bytes)> {
-        self.chunks.recv().await
+        self.chunks.recv().await.map(|waiting| (waiting.source, waiting.chunk))
     }
 }
 
@@ -80,12 +110,13 @@ impl Streams {
     /// none is going on.
     #[must_use]
     pub fn attach(&self, stdout: bool, stderr: bool) -> Attached {
-        let (queue, chunks) = mpsc::channel(WAITING);
+        let (queue, chunks) = mpsc::unbounded_channel();
+        let room = Arc::new(Semaphore::new(usize::try_from(WAITING).unwrap_or(usize::MAX)));
         let mut clients = self.clients();
         clients.last += 1;
         let id = clients.last;
-        clients.list.push(ClientQueue { id, stdout, stderr, queue });
-        Attached { chunks }
+        clients.list.push(ClientQueue { id, stdout, stderr, queue, room: Arc::clone(&room) });
+        Attached { chunks, room }
     }
 
     /// Carries a stream of the guest until it ends.
@@ -98,21 +129,25 @@ impl Streams {
                 Ok(0) | Err(_) => return,
                 Ok(_) => {}
             }
-            let chunk = buffer.split().freeze();
-            self.log.append(source, &chunk);
-            self.give(source, &chunk).await;
+            self.log.append(source, &buffer);
+            self.give(source, &mut buffer).await;
         }
     }
 
-    /// Gives a chunk to the clients, waiting for those whose queues are full.
-    async fn give(&self, source: Source, chunk: &Bytes) {
+    /// Gives what was read to the clients, waiting for those whose queues are full.
+    async fn give(&self, source: Source, buffer: &mut BytesMut) {
         let wants = |client: &&ClientQueue| match source {
             Source::Stdout => client.stdout,
             Source::Stderr => client.stderr,
         };
         let interested: Vec<_> = self.clients().list.iter().filter(wants).cloned().collect();
+        if interested.is_empty() {
+            return buffer.clear();
+        }
+        let read = buffer.split();
+        let chunk = if read.len() < SHORT { Bytes::copy_from_slice(&read) } else { read.freeze() };
         for client in interested {
-            if client.queue.send((source, chunk.clone())).await.is_err() {
+            if !client.give(source, chunk.clone()).await {
                 self.clients().list.retain(|other| other.id != client.id);
             }
         }
