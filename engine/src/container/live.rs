@@ -40,6 +40,8 @@ pub struct Container {
     pub(super) health: Mutex<Option<HealthState>>,
     /// One change of life at a time.
     pub(super) operation: Arc<tokio::sync::Mutex<()>>,
+    /// Held while the record is changed and written down: what is written last is what is true.
+    writing: tokio::sync::Mutex<()>,
     pub(super) progress: watch::Sender<Progress>,
     /// Its machine, if it is at home in itself.
     pub(super) lodging: Mutex<Option<Lodging>>,
@@ -96,6 +98,7 @@ impl Container {
             run: Mutex::new(None),
             health: Mutex::new(None),
             operation: Arc::default(),
+            writing: tokio::sync::Mutex::default(),
             progress: watch::Sender::new(progress),
             lodging: Mutex::new(None),
             opening: tokio::sync::Mutex::default(),
@@ -162,6 +165,7 @@ impl Container {
         &self,
         change: impl FnOnce(&mut ContainerRecord) -> R,
     ) -> Result<R, ContainerError> {
+        let _writing = self.writing.lock().await;
         let (result, record) = {
             let mut record = lock(&self.record);
             let result = change(&mut record);

@@ -29,7 +29,7 @@ mod refused;
 pub mod serve;
 mod system;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod version;
 mod vms;
 mod volumes;

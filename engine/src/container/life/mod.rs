@@ -19,6 +19,8 @@ mod remove;
 mod start;
 mod stop;
 mod supervise;
+#[cfg(test)]
+mod tests;
 mod update;
 mod wait;
 

@@ -39,22 +39,27 @@ impl Container {
             record.restart_count = 0;
         })
         .await?;
-        let result = self.begin_run(&operation).await;
-        drop(operation);
-        match result {
+        let error = match self.begin_run(&operation).await {
             Ok((run, pumps)) => {
                 tokio::spawn(supervise(Arc::clone(self), run, pumps));
-                Ok(())
+                return Ok(());
             }
-            Err(error) => {
-                self.start_failed(&error).await;
-                Err(error)
+            Err(error) => error,
+        };
+        // Before anybody else can start it.
+        self.start_failed(&error).await;
+        drop(operation);
+        if self.spec().auto_remove {
+            let removed = self.remove(super::RemoveOptions { volumes: true, force: false }).await;
+            if let Err(error) = removed {
+                log::warn!("container {}: {error}", self.id);
             }
         }
+        Err(error)
     }
 
-    /// Writes down why a start failed; a container that was to be removed at its end goes.
-    async fn start_failed(self: &Arc<Self>, error: &ContainerError) {
+    /// Writes down why a start failed.
+    async fn start_failed(&self, error: &ContainerError) {
         let code = match error {
             ContainerError::Program { code, .. } => *code,
             _ => 128,
@@ -67,12 +72,6 @@ impl Container {
         .await;
         self.streams.end_run();
         self.progress.send_modify(|progress| progress.ends += 1);
-        if self.spec().auto_remove {
-            let removed = self.remove(super::RemoveOptions { volumes: true, force: false }).await;
-            if let Err(error) = removed {
-                log::warn!("container {}: {error}", self.id);
-            }
-        }
     }
 
     /// Starts the machine and the first process in it. `_operation` shows that nothing else

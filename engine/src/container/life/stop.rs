@@ -32,10 +32,7 @@ impl Container {
             return Err(ContainerError::Unchanged);
         }
         self.change(|record| record.stopped_by_user = true).await?;
-        let Some(run) = self.run() else {
-            self.await_rest().await;
-            return Ok(());
-        };
+        let Some(run) = self.run_or_rest().await else { return Ok(()) };
         run.set_ending();
         let signal = signal.unwrap_or(spec.stop_signal);
         let timeout = timeout.unwrap_or(spec.stop_timeout);
@@ -46,6 +43,7 @@ impl Container {
         if !self.ends_within(&run, timeout).await {
             self.end_by_force(&run).await;
         }
+        self.await_rest().await;
         self.emit("stop", &[]);
         Ok(())
     }
@@ -61,8 +59,8 @@ impl Container {
             Some(run) => run,
             None if self.phase() == Phase::Restarting => {
                 self.change(|record| record.stopped_by_user = true).await?;
-                self.await_rest().await;
-                return Ok(());
+                let Some(run) = self.run_or_rest().await else { return Ok(()) };
+                run
             }
             None => return Err(not_running()),
         };
@@ -79,8 +77,11 @@ impl Container {
             }
             Err(error) => log::debug!("container {}: {error}", self.id),
         }
-        if signal == signal::KILL && !self.ends_within(&run, Some(KILLED)).await {
-            self.end_by_force(&run).await;
+        if signal == signal::KILL {
+            if !self.ends_within(&run, Some(KILLED)).await {
+                self.end_by_force(&run).await;
+            }
+            self.await_rest().await;
         }
         Ok(())
     }
@@ -160,11 +161,31 @@ impl Container {
         }
     }
 
+    /// Its run; none once it has given up to be started again. To be called when it is written
+    /// down that a user ended it. A start that is under way goes to its end first.
+    pub(super) async fn run_or_rest(&self) -> Option<Arc<Run>> {
+        if self.run().is_none() {
+            self.await_rest().await;
+        }
+        self.run()
+    }
+
     /// Has a container that waits for another start give that up.
     async fn await_rest(&self) {
         let mut progress = self.progress.subscribe();
         self.give_up.notify_one();
         // An error means that the container itself is gone.
-        let _ = progress.wait_for(|progress| !progress.phase.is_up()).await;
+        let _ = progress.wait_for(|progress| progress.phase != Phase::Restarting).await;
+    }
+
+    /// Done when a user wants no other start. Somebody may have asked for that when it was too
+    /// late, in an earlier run.
+    pub(super) async fn given_up(&self) {
+        loop {
+            self.give_up.notified().await;
+            if self.with_record(|record| record.stopped_by_user) {
+                return;
+            }
+        }
     }
 }

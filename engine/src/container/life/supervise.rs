@@ -108,7 +108,7 @@ pub(super) async fn supervise(container: Arc<Container>, mut run: Arc<Run>, mut 
         let wait = back_off.next(ran);
         let again = tokio::select! {
             () = tokio::time::sleep(wait) => container.start_again().await,
-            () = container.give_up.notified() => None,
+            () = container.given_up() => None,
         };
         match again {
             Some(next) => (run, pumps) = next,
@@ -209,6 +209,8 @@ impl Container {
             Err(error) => {
                 log::warn!("container {}: not started again: {error}", self.id);
                 self.note(|record| record.state.error = error.to_string()).await;
+                // Those who follow the log must not wait for what does not come.
+                self.streams.end_run();
                 None
             }
         }

@@ -24,7 +24,7 @@ use crate::store::Store;
 use crate::{image_service, network, system, vm, volume};
 
 /// An engine that is served on a socket of its own for as long as this lives.
-pub(super) struct Served {
+pub(crate) struct Served {
     folder: TempDir,
     server: tokio::task::JoinHandle<std::io::Result<()>>,
 }
@@ -35,7 +35,7 @@ impl Served {
     }
 
     /// Also gives the engine that is served.
-    async fn start_with() -> (Self, Arc<Engine>) {
+    pub(crate) async fn start_with() -> (Self, Arc<Engine>) {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("engine.redb")).unwrap();
         let paths = Paths::find(Overrides {

@@ -1,0 +1,98 @@
+//! Life without a machine: what two do at once.
+
+use std::time::Duration;
+
+use bollard_stubs::models::ContainerCreateBody;
+use image::archive::Import;
+use tokio::time::timeout;
+
+use crate::container::live::Container;
+use crate::container::record::Phase;
+use crate::http::tests::Served;
+
+const SOON: Duration = Duration::from_secs(20);
+/// As long as nothing is to happen.
+const WHILE: Duration = Duration::from_millis(100);
+
+/// A container that was made, with the engine that it lives in.
+async fn container() -> (Served, std::sync::Arc<Container>) {
+    let (served, engine) = Served::start_with().await;
+    let import = Import { name: Some("base".parse().unwrap()), ..Import::default() };
+    let containers = engine.containers.clone();
+    // Two blocks of zeroes are an empty archive.
+    tokio::task::spawn_blocking(move || containers.images().import(&[0; 1024][..], &import))
+        .await
+        .unwrap()
+        .unwrap();
+    let body = ContainerCreateBody {
+        image: Some("base".to_owned()),
+        cmd: Some(vec!["true".to_owned()]),
+        ..ContainerCreateBody::default()
+    };
+    let made = engine.containers.create(Some("one"), body).await.unwrap();
+    (served, made.container)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_last_is_what_is_true() {
+    let (_served, container) = container().await;
+    let mut changing = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let container = container.clone();
+        changing.spawn(async move {
+            container.change(|record| record.restart_count += 1).await.unwrap();
+        });
+    }
+    changing.join_all().await;
+    let written = container.ground.table.get(&container.id).unwrap().unwrap();
+    assert_eq!(written.restart_count, 100);
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_a_start_that_is_under_way_and_not_for_the_end_of_that_run() {
+    let (_served, container) = container().await;
+    container.change(|record| record.state.phase = Phase::Restarting).await.unwrap();
+    let stopping = {
+        let container = container.clone();
+        tokio::spawn(async move { container.stop(None, None).await })
+    };
+    let mut progress = container.progress.subscribe();
+    container.given_up().await;
+    // It had begun already: the container runs now.
+    container.change(|record| record.state.phase = Phase::Running).await.unwrap();
+    progress.mark_unchanged();
+    timeout(SOON, stopping).await.expect("it waits for a run to end").unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_wish_to_give_up_that_came_too_late_does_not_end_a_later_run() {
+    let (_served, container) = container().await;
+    container.give_up.notify_one();
+    timeout(WHILE, container.given_up()).await.unwrap_err();
+    container.change(|record| record.stopped_by_user = true).await.unwrap();
+    container.give_up.notify_one();
+    timeout(SOON, container.given_up()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_start_that_failed_is_written_down_before_another_can_begin() {
+    let (_served, container) = container().await;
+    let operation = container.operation.lock().await;
+    let starting = {
+        let container = container.clone();
+        tokio::spawn(async move { container.start().await })
+    };
+    let next = {
+        let container = container.clone();
+        tokio::spawn(async move {
+            let _operation = container.operation.lock().await;
+            container.with_record(|record| record.state.clone())
+        })
+    };
+    tokio::task::yield_now().await;
+    drop(operation);
+    timeout(SOON, starting).await.unwrap().unwrap().unwrap_err();
+    let seen = timeout(SOON, next).await.unwrap().unwrap();
+    assert_eq!((seen.phase, seen.exit_code), (Phase::Created, 128));
+    assert_ne!(seen.error, "");
+}
