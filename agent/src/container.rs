@@ -6,6 +6,7 @@
 //! commands enter, and by them files are reached when all processes have ended.
 
 pub(crate) mod cgroup;
+pub(crate) mod devices;
 pub(crate) mod disks;
 mod first;
 mod inside;
@@ -73,6 +74,8 @@ pub(crate) enum ContainerError {
     File { id: String, path: String, source: io::Error },
     #[error("Failed to open what container {id:?} consists of")]
     Open { id: String, source: io::Error },
+    #[error("Failed to close the machine's devices to container {id:?}")]
+    Devices { id: String, source: io::Error },
     #[error("Failed to start a process for container {id:?}")]
     Fork { id: String, source: io::Error },
     #[error(transparent)]
@@ -92,9 +95,11 @@ impl ToFailure for ContainerError {
             Self::TooMany => FailureKind::LimitReached,
             Self::Cgroup(error) => error.kind(),
             Self::Streams(error) => error.kind(),
-            Self::Signal { .. } | Self::File { .. } | Self::Open { .. } | Self::Fork { .. } => {
-                FailureKind::System
-            }
+            Self::Signal { .. }
+            | Self::File { .. }
+            | Self::Open { .. }
+            | Self::Devices { .. }
+            | Self::Fork { .. } => FailureKind::System,
         }
     }
 }
@@ -148,6 +153,8 @@ pub(crate) struct Container {
     pub(crate) deleting: Option<Asked>,
     /// Why it could not be made.
     pub(crate) unmade: Option<Failure>,
+    /// All devices of the machine are its own.
+    privileged: bool,
     /// The process id, for the host to see.
     number: u32,
     shared: Shared,
@@ -218,6 +225,7 @@ impl Container {
 
     /// Notes that the first process is ready, with the folders that it sent.
     pub(crate) fn made(&mut self, folders: [OwnedFd; 3]) -> Result<(), ContainerError> {
+        self.close_devices()?;
         let open = || {
             let pid = self.pid.ok_or(io::ErrorKind::NotFound)?;
             Inside::open(pid, self.shared, folders)
@@ -227,6 +235,15 @@ impl Container {
         self.inside = Some(inside);
         self.state = State::Created;
         Ok(())
+    }
+
+    /// Its file systems are mounted, so none of its processes needs the machine's disks any more.
+    fn close_devices(&self) -> Result<(), ContainerError> {
+        if self.privileged || !devices::can_be_closed() {
+            return Ok(());
+        }
+        let closed = devices::close(self.cgroup.folder());
+        closed.map_err(|source| ContainerError::Devices { id: self.id.clone(), source })
     }
 
     /// The paths of the files that the host writes.

@@ -62,6 +62,7 @@ pub(crate) fn create(
         pid: Some(child.pid),
         number: child.pid.as_raw_nonzero().get().unsigned_abs(),
         cgroup,
+        privileged: request.privileged,
         inside: None,
         streams,
         session: 0,

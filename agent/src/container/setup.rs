@@ -18,7 +18,7 @@ use rustix::{
 };
 
 use super::{
-    cgroup,
+    cgroup, devices,
     disks::Disks,
     kernel_files, masks, own_files,
     path::{Missing, display, resolve},
@@ -126,6 +126,10 @@ pub(super) fn set_up(request: &CreateContainer, machine: &Machine) -> Result<Kep
     if !request.privileged {
         masks::mask(root, &request.masked_paths)?;
         masks::close(root, &request.readonly_paths)?;
+    }
+    if !request.privileged && !devices::can_be_closed() {
+        let nodev = MountAttrFlags::MOUNT_ATTR_NODEV;
+        set_attributes(root, nodev, false).map_err(namespace("close the image's devices"))?;
     }
     if rootfs.read_only {
         set_attributes(root, MountAttrFlags::MOUNT_ATTR_RDONLY, false)

@@ -4,8 +4,10 @@ use agent_protocol::message::Confinement;
 use rustix::{
     fs::Gid,
     io::Errno,
-    thread::{set_no_new_privs, set_thread_gid, set_thread_groups, set_thread_uid},
+    thread::{CapabilitySet, set_no_new_privs, set_thread_gid, set_thread_groups, set_thread_uid},
 };
+
+use crate::container::devices;
 
 use super::{LaunchError, capabilities, seccomp::Filter, user::User};
 
@@ -20,7 +22,7 @@ impl Identity<'_> {
     pub(super) fn take(&self) -> Result<(), LaunchError> {
         let failed = |errno: Errno| LaunchError::Identity(errno.into());
         let allowed = match self.confinement {
-            Some(confinement) => Some(capabilities::set_of(&confinement.capabilities)?),
+            Some(confinement) => Some(allowed(&confinement.capabilities)?),
             None => None,
         };
         let filter = match self.confinement {
@@ -63,4 +65,14 @@ impl Identity<'_> {
         }
         Ok(groups)
     }
+}
+
+/// The named capabilities. Nodes of devices are not to be made where the kernel cannot keep them
+/// from being used, but by those who can mount the machine's.
+fn allowed(names: &[String]) -> Result<CapabilitySet, LaunchError> {
+    let named = capabilities::set_of(names)?;
+    if named.contains(CapabilitySet::SYS_ADMIN) || devices::can_be_closed() {
+        return Ok(named);
+    }
+    Ok(named.difference(CapabilitySet::MKNOD))
 }

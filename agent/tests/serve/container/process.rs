@@ -64,6 +64,30 @@ fn commands_that_cannot_run_are_told_apart() {
 }
 
 #[test]
+fn nodes_can_be_made_and_the_machines_disks_not_be_opened() {
+    if !possible() {
+        return;
+    }
+    let guest = Guest::new();
+    let script = "mknod /tmp/null c 1 3 && echo gone > /tmp/null && echo null; \
+        mknod /tmp/disk b 7 0 && ! cat /tmp/disk && mknod /tmp/memory c 1 1 && ! cat /tmp/memory; \
+        test -r /dev/tty && echo hello > /dev/full";
+    let refused = "Operation not permitted";
+    let expected = format!(
+        "null\ncat: can't open '/tmp/disk': {refused}\ncat: can't open '/tmp/memory': {refused}\n\
+         sh: write error: No space left on device\n"
+    );
+    assert_eq!(guest.sh(script), expected);
+    guest.keep_running(idle());
+    let disk = "mknod /tmp/disk b 7 0; cat /tmp/disk";
+    assert_eq!(guest.exec_sh(disk), format!("cat: can't open '/tmp/disk': {refused}\n"));
+    guest.delete();
+    let mut privileged = container("mknod /tmp/disk b 7 0; head -c 1 /tmp/disk | wc -c");
+    privileged.privileged = true;
+    assert_eq!(guest.run(privileged).0, "1\n");
+}
+
+#[test]
 fn capabilities_are_those_that_were_given() {
     if !possible() {
         return;
