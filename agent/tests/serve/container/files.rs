@@ -142,6 +142,28 @@ fn changes_are_told_and_read_as_a_layer() {
 }
 
 #[test]
+fn a_folder_that_only_the_agents_files_are_new_in_is_no_change() {
+    if !possible() {
+        return;
+    }
+    let guest = Guest::new();
+    let hosts = ContainerFile { path: b"/etc/hosts".to_vec(), content: Vec::new(), mode: 0o644 };
+    let mut create = container("true");
+    create.files = vec![hosts.clone()];
+    guest.create(create).unwrap();
+    guest.start(&[]).unwrap();
+    guest.wait();
+    assert_eq!(changes(&guest), Vec::<String>::new());
+    guest.delete();
+    let mut create = container("echo new > /etc/motd; touch /tmp; chmod 700 /root");
+    create.files = vec![hosts];
+    guest.create(create).unwrap();
+    guest.start(&[]).unwrap();
+    guest.wait();
+    assert_eq!(changes(&guest), ["C /etc", "A /etc/motd", "C /root", "C /tmp"]);
+}
+
+#[test]
 fn an_archive_is_written_into_a_created_container() {
     if !possible() {
         return;
