@@ -3,6 +3,7 @@
 mod card;
 mod message;
 mod socket;
+mod spare;
 
 use std::{io, net::IpAddr};
 
@@ -12,6 +13,7 @@ use crate::failure::ToFailure;
 use card::Mac;
 pub(crate) use socket::up;
 use socket::{Link, Socket};
+pub(crate) use spare::Spare;
 
 /// A card could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +28,8 @@ pub(crate) enum NetworkError {
     NoCard(String),
     #[error("Failed to {task} of network card {mac}")]
     Set { task: &'static str, mac: String, source: io::Error },
+    #[error("Failed to hide network card {name}")]
+    Hide { name: String, source: io::Error },
     #[error("Failed to reach the kernel's network configuration")]
     Socket(#[source] io::Error),
 }
@@ -34,18 +38,50 @@ impl ToFailure for NetworkError {
     fn kind(&self) -> FailureKind {
         match self {
             Self::BadMac(_) | Self::BadAddress(_) | Self::BadName(_) => FailureKind::InvalidRequest,
-            Self::NoCard(_) | Self::Set { .. } | Self::Socket(_) => FailureKind::System,
+            Self::NoCard(_) | Self::Set { .. } | Self::Hide { .. } | Self::Socket(_) => {
+                FailureKind::System
+            }
         }
     }
 }
 
-/// Sets cards up. All are looked at before any is touched.
-pub(crate) fn configure(request: &ConfigureNetwork) -> Result<(), NetworkError> {
+/// Sets cards up. All are looked at before any is touched. `spare` is where those are that nobody
+/// is to see, once there are such.
+pub(crate) fn configure(
+    request: &ConfigureNetwork,
+    spare: &mut Option<Spare>,
+) -> Result<(), NetworkError> {
     let mut socket = Socket::open().map_err(NetworkError::Socket)?;
     let links = socket.links().map_err(NetworkError::Socket)?;
-    let wanted = request.cards.iter().map(|card| Wanted::parse(card, &links));
-    let wanted: Vec<Wanted<'_>> = wanted.collect::<Result<_, _>>()?;
-    wanted.iter().try_for_each(|wanted| wanted.apply(&mut socket))
+    let wanted = request.cards.iter().map(|card| Wanted::parse(card, &links, spare.as_ref()));
+    let mut wanted: Vec<Wanted<'_>> = wanted.collect::<Result<_, _>>()?;
+    if request.hide_others && spare.is_none() {
+        // They are in nobody's way, so a kernel without network namespaces is good enough.
+        match Spare::make() {
+            Ok(made) => *spare = Some(made),
+            Err(error) => crate::say!("failed to hide spare network cards: {error}"),
+        }
+    }
+    if let Some(spare) = spare.as_ref().filter(|_| request.hide_others) {
+        hide(&mut socket, &links, &wanted, spare)?;
+    }
+    wanted.iter_mut().try_for_each(|wanted| wanted.apply(&mut socket, spare.as_ref()))
+}
+
+fn hide(
+    socket: &mut Socket,
+    links: &[Link],
+    wanted: &[Wanted<'_>],
+    spare: &Spare,
+) -> Result<(), NetworkError> {
+    let named = |mac| wanted.iter().any(|wanted| wanted.link.mac == Some(mac));
+    for link in links.iter().filter(|link| !link.up) {
+        if let Some(mac) = link.mac.filter(|mac| !named(*mac)) {
+            let failed = |source| NetworkError::Hide { name: link.name.clone(), source };
+            spare.put(socket, link.index, mac).map_err(failed)?;
+        }
+    }
+    Ok(())
 }
 
 /// An address with the length of its network's prefix.
@@ -67,16 +103,24 @@ impl Address {
 /// A card's settings, understood.
 struct Wanted<'a> {
     card: &'a Card,
+    mac: Mac,
     link: Link,
+    /// It is among the spare ones.
+    hidden: bool,
     addresses: Vec<Address>,
     gateways: Vec<IpAddr>,
 }
 
 impl<'a> Wanted<'a> {
-    fn parse(card: &'a Card, links: &[Link]) -> Result<Self, NetworkError> {
+    fn parse(card: &'a Card, links: &[Link], spare: Option<&Spare>) -> Result<Self, NetworkError> {
         let mac = Mac::parse(&card.mac).ok_or_else(|| NetworkError::BadMac(card.mac.clone()))?;
-        let link = links.iter().find(|link| link.mac == Some(mac));
-        let link = link.ok_or_else(|| NetworkError::NoCard(card.mac.clone()))?.clone();
+        let seen = links.iter().find(|link| link.mac == Some(mac)).cloned();
+        let hidden = match spare.filter(|_| seen.is_none()) {
+            Some(spare) => spare.find(mac).map_err(NetworkError::Socket)?,
+            None => None,
+        };
+        let is_hidden = hidden.is_some();
+        let link = seen.or(hidden).ok_or_else(|| NetworkError::NoCard(card.mac.clone()))?;
         // A card's name is a file name of at most 15 bytes.
         let odd = |c: char| c == '/' || c == ':' || c.is_whitespace() || c == '\0';
         if card.name.len() > 15 || card.name.contains(odd) {
@@ -87,21 +131,34 @@ impl<'a> Wanted<'a> {
         let gateways = card.gateways.iter().map(|g| g.parse().map_err(|_| bad(g)));
         Ok(Self {
             card,
+            mac,
             link,
+            hidden: is_hidden,
             addresses: addresses.collect::<Result<_, _>>()?,
             gateways: gateways.collect::<Result<_, _>>()?,
         })
     }
 
-    fn apply(&self, socket: &mut Socket) -> Result<(), NetworkError> {
-        let (card, index) = (self.card, self.link.index);
+    fn apply(&mut self, socket: &mut Socket, spare: Option<&Spare>) -> Result<(), NetworkError> {
+        let card = self.card;
         let failed = |task| {
             let mac = card.mac.clone();
             move |source| NetworkError::Set { task, mac, source }
         };
+        if self.hidden && card.down {
+            return Ok(());
+        }
+        if let Some(spare) = spare.filter(|_| self.hidden) {
+            self.show(socket, spare).map_err(failed("begin the use"))?;
+        }
+        let index = self.link.index;
         self.remove_others(socket).map_err(failed("remove the addresses"))?;
         if card.down {
-            return socket.set_up(index, false).map_err(failed("end the use"));
+            let done = match spare {
+                Some(spare) => spare.put(socket, index, self.mac),
+                None => socket.set_up(index, false),
+            };
+            return done.map_err(failed("end the use"));
         }
         if !card.name.is_empty() && card.name != self.link.name {
             // Not every kernel renames a card that is up.
@@ -118,6 +175,15 @@ impl<'a> Wanted<'a> {
         for gateway in &self.gateways {
             socket.set_default_route(index, *gateway).map_err(failed("set a gateway"))?;
         }
+        Ok(())
+    }
+
+    /// Takes it out of the spare ones.
+    fn show(&mut self, socket: &mut Socket, spare: &Spare) -> io::Result<()> {
+        let name = if self.card.name.is_empty() { &self.link.name } else { &self.card.name };
+        spare.take(&self.link, name)?;
+        let shown = socket.links()?.into_iter().find(|link| link.mac == Some(self.mac));
+        self.link = shown.ok_or(io::ErrorKind::NotFound)?;
         Ok(())
     }
 
@@ -155,7 +221,8 @@ mod tests {
     #[test]
     fn a_card_that_is_not_there_is_named() {
         let card = Card { mac: "02:00:00:00:00:77".into(), ..Card::default() };
-        let error = configure(&ConfigureNetwork { cards: vec![card] }).unwrap_err();
+        let request = ConfigureNetwork { cards: vec![card], hide_others: false };
+        let error = configure(&request, &mut None).unwrap_err();
         assert_eq!(error.to_string(), "No network card has hardware address 02:00:00:00:00:77");
     }
 }

@@ -33,6 +33,7 @@ use rustix::{
 use crate::{
     container::{Asked, Containers, setup::Machine},
     machine::power_button::PowerButton,
+    network,
     program::file_limit::FileLimit,
     reactor::{Reactor, Side, Token, Wake},
     session::{
@@ -95,6 +96,8 @@ pub(crate) struct Server {
     /// Children that let go of a container's file systems, until they are reaped.
     releasing: HashMap<Pid, Option<Asked>>,
     file_limit: FileLimit,
+    /// Network cards that containers do not see.
+    spare_cards: Option<network::Spare>,
     console_command: Option<Pid>,
     hello: Hello,
     end: Option<End>,
@@ -127,6 +130,7 @@ impl Server {
             tasks: HashMap::new(),
             releasing: HashMap::new(),
             file_limit: FileLimit::raise(),
+            spare_cards: None,
             console_command: None,
             hello: hello(started),
             end: None,

@@ -7,6 +7,10 @@ pub struct ConfigureNetwork {
     /// The cards.
     #[prost(message, repeated, tag = "1")]
     pub cards: Vec<Card>,
+    /// Put all other cards that are not in use where containers do not see them, and later those
+    /// that are taken down. They come back when they are named.
+    #[prost(bool, tag = "2")]
+    pub hide_others: bool,
 }
 
 /// A network card, found by its hardware address.

@@ -16,6 +16,11 @@ impl Mac {
         pieces.next().is_none().then_some(Self(bytes))
     }
 
+    /// A name for a card of this address, which no other card has.
+    pub(super) fn name(self) -> String {
+        self.0.iter().fold("c".to_owned(), |name, byte| format!("{name}{byte:02x}"))
+    }
+
     /// An address as the kernel gives it.
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)

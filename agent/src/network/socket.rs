@@ -3,7 +3,7 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    os::fd::OwnedFd,
+    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
 };
 
 use rustix::{
@@ -36,12 +36,14 @@ const DUMP: u16 = 0x300;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
+const IFLA_NET_NS_FD: u16 = 28;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
 
 const IFF_UP: u32 = 1;
+const ARPHRD_ETHER: u16 = 1;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 /// No detection of duplicates: the network gives each address once.
@@ -73,8 +75,9 @@ pub(crate) fn up() -> io::Result<()> {
 pub(super) struct Link {
     pub(super) index: u32,
     pub(super) name: String,
-    /// Where it has one as Ethernet has.
+    /// Where it is one of Ethernet.
     pub(super) mac: Option<Mac>,
+    pub(super) up: bool,
 }
 
 /// A socket of rtnetlink.
@@ -125,6 +128,16 @@ impl Socket {
     pub(super) fn rename(&mut self, index: u32, name: &str) -> io::Result<()> {
         let request = self.message(RTM_NEWLINK, ACK, &link(index, 0, 0));
         let name = [name.as_bytes(), b"\0"].concat();
+        self.exchange(request.attribute(IFLA_IFNAME, &name), |_, _| {})
+    }
+
+    /// Gives it to another network namespace, where it is down and has this name.
+    pub(super) fn move_to(&mut self, index: u32, to: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+        // Not every kernel renames a card that is up.
+        self.set_up(index, false)?;
+        let request = self.message(RTM_NEWLINK, ACK, &link(index, 0, 0));
+        let name = [name.as_bytes(), b"\0"].concat();
+        let request = request.attribute(IFLA_NET_NS_FD, &to.as_raw_fd().to_ne_bytes());
         self.exchange(request.attribute(IFLA_IFNAME, &name), |_, _| {})
     }
 
@@ -218,10 +231,12 @@ fn with_address(message: Message, ip: IpAddr) -> Message {
 }
 
 fn read_link(body: &[u8]) -> Option<Link> {
-    let mut link = Link { index: word(body, 4)?, name: String::new(), mac: None };
+    let up = word(body, 8)? & IFF_UP != 0;
+    let mut link = Link { index: word(body, 4)?, name: String::new(), mac: None, up };
+    let ethernet = body.get(2..4) == Some(&ARPHRD_ETHER.to_ne_bytes());
     for (kind, value) in attributes(body, LINK) {
         match kind {
-            IFLA_ADDRESS => link.mac = Mac::from_bytes(value),
+            IFLA_ADDRESS if ethernet => link.mac = Mac::from_bytes(value),
             IFLA_IFNAME => {
                 let text = value.strip_suffix(b"\0").unwrap_or(value);
                 link.name = String::from_utf8_lossy(text).into_owned();

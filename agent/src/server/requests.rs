@@ -126,7 +126,9 @@ impl Server {
             Request::WriteArchive(request) => self.write_archive(asked, &request),
             Request::StatPath(request) => self.stat_path(asked, &request),
             Request::ReadChanges(request) => self.read_changes(asked, &request),
-            Request::ConfigureNetwork(request) => done(network::configure(&request)),
+            Request::ConfigureNetwork(request) => {
+                done(network::configure(&request, &mut self.spare_cards))
+            }
             Request::SetClock(request) => done(clock::set(&request)),
             Request::ListProcesses(ContainerRef { id }) => self.list_processes(asked, &id),
             _ => Err(failure(FailureKind::Unsupported, "this agent cannot do that yet")),

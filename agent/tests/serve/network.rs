@@ -36,7 +36,7 @@ fn card() -> Card {
 }
 
 fn configure(agent: &TestAgent, card: Card) {
-    let request = ConfigureNetwork { cards: vec![card] };
+    let request = ConfigureNetwork { cards: vec![card], hide_others: false };
     agent.client.request(Request::ConfigureNetwork(request)).unwrap();
 }
 
@@ -84,11 +84,39 @@ fn a_card_is_taken_down_with_its_addresses() {
 }
 
 #[test]
+fn spare_cards_are_seen_only_while_a_network_is_on_them() {
+    let Some(agent) = agent_with_card() else { return };
+    let spare = "02:00:00:00:00:06";
+    let pair = format!("ip link add spare address {spare} type veth peer name third");
+    assert!(agent.sh(&format!("{pair} && ip link set third up")).status.success());
+    let request = ConfigureNetwork { cards: vec![card()], hide_others: true };
+    agent.client.request(Request::ConfigureNetwork(request)).unwrap();
+    let links = shown(&agent, "link show");
+    assert!(links.contains("eth0") && links.contains("third"), "{links}");
+    assert!(!links.contains(spare), "{links}");
+    let second = Card {
+        mac: spare.into(),
+        name: "eth1".into(),
+        addresses: vec!["10.10.0.2/24".into()],
+        ..Card::default()
+    };
+    configure(&agent, second);
+    let link = shown(&agent, "link show eth1");
+    assert!(link.contains(spare) && link.contains(",UP"), "{link}");
+    assert!(shown(&agent, "addr show eth1").contains("10.10.0.2/24"));
+    configure(&agent, Card { mac: spare.into(), down: true, ..Card::default() });
+    assert!(!shown(&agent, "link show").contains(spare));
+    // Doing so twice is fine.
+    configure(&agent, Card { mac: spare.into(), down: true, ..Card::default() });
+    assert!(shown(&agent, "addr show eth0").contains("10.9.0.2/24"));
+}
+
+#[test]
 fn nothing_is_touched_if_one_card_cannot_be_set_up() {
     let Some(agent) = agent_with_card() else { return };
     let mut wrong = card();
     wrong.addresses.push("10.0.0.1/99".into());
-    let request = ConfigureNetwork { cards: vec![card(), wrong] };
+    let request = ConfigureNetwork { cards: vec![card(), wrong], hide_others: true };
     let error = agent.client.request(Request::ConfigureNetwork(request)).unwrap_err();
     assert_eq!(error.kind(), Some(FailureKind::InvalidRequest));
     assert_eq!(error.to_string(), "Invalid address: \"10.0.0.1/99\"");

@@ -157,7 +157,8 @@ impl Container {
             .map(|(index, joined)| joined.card(Some(index) == default))
             .collect();
         if !cards.is_empty() {
-            configure(machine, cards).await?;
+            // The others are for networks to come, and not for the container to see.
+            configure(machine, cards, true).await?;
         }
         Ok(network_files(&with_cards))
     }
@@ -196,7 +197,7 @@ impl Container {
     }
 
     async fn plug_in(&self, machine: &Machine, joined: &Joined) -> Result<(), ContainerError> {
-        configure(machine, vec![joined.card(false)]).await?;
+        configure(machine, vec![joined.card(false)], false).await?;
         self.update_files(machine).await
     }
 
@@ -215,7 +216,7 @@ impl Container {
             if left.network.has_cards() {
                 let mac = left.attachment.mac.to_string();
                 let down = CardMessage { mac, down: true, ..CardMessage::default() };
-                configure(&run.machine, vec![down]).await?;
+                configure(&run.machine, vec![down], false).await?;
                 self.update_files(&run.machine).await?;
             }
         } else if !self.with_record(|record| record.endpoints.keys().any(is_it)) {
@@ -303,8 +304,12 @@ impl Container {
     }
 }
 
-async fn configure(machine: &Machine, cards: Vec<CardMessage>) -> Result<(), ContainerError> {
-    let configure = Request::ConfigureNetwork(ConfigureNetwork { cards });
+async fn configure(
+    machine: &Machine,
+    cards: Vec<CardMessage>,
+    hide_others: bool,
+) -> Result<(), ContainerError> {
+    let configure = Request::ConfigureNetwork(ConfigureNetwork { cards, hide_others });
     let configured = machine.agent().act(configure).await;
     configured.map_err(|error| ContainerError::Machine(chain(&error)))
 }
