@@ -431,4 +431,7 @@ pub struct Process {
     /// Resident bytes.
     #[prost(uint64, tag = "9")]
     pub resident: u64,
+    /// The kernel's name for it: at first that of its program's file.
+    #[prost(string, tag = "10")]
+    pub name: String,
 }

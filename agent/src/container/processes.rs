@@ -97,6 +97,7 @@ fn parse(stat: &str, units: &Units) -> Option<Process> {
         terminal: terminal(u32::try_from(count(7)).unwrap_or(0)),
         command: format!("[{name}]"),
         resident: count(24).saturating_mul(units.page),
+        name: name.to_owned(),
     })
 }
 
@@ -140,6 +141,7 @@ mod tests {
         let process = parse(stat, &UNITS).unwrap();
         assert_eq!((process.pid, process.parent), (42, 7));
         assert_eq!(process.command, "[a) b (c]");
+        assert_eq!(process.name, "a) b (c");
         assert_eq!(process.cpu_ns, 110_000_000);
         assert_eq!(process.started_ns, 4_000_000_000);
         assert_eq!(process.terminal, "pts/0");

@@ -11,7 +11,7 @@
 //! | [`streams`], [`logs`] | its output and input |
 //! | [`exec`] | commands in it |
 //! | [`health`] | probes of its health |
-//! | [`stats`] | what it uses |
+//! | [`stats`], `top` | what it uses, and its processes |
 //! | [`files`], [`commit`] | its files, running or not |
 //! | [`document`] | it as `inspect` and `ps` show it |
 
@@ -40,6 +40,7 @@ pub mod record;
 pub mod spec;
 pub mod stats;
 pub mod streams;
+mod top;
 
 use std::sync::Arc;
 

@@ -1,14 +1,14 @@
-//! What a container uses, and its processes.
+//! What a container uses.
 
 use std::collections::HashMap;
 
 use agent_protocol::message::{
-    self, ContainerMetrics, ContainerRef, GetMetrics, NetMetrics, Process, Reply, Request,
+    ContainerMetrics, ContainerRef, GetMetrics, NetMetrics, Reply, Request,
 };
 use bollard_stubs::models::{
     ContainerBlkioStatEntry, ContainerBlkioStats, ContainerCpuStats, ContainerCpuUsage,
     ContainerMemoryStats, ContainerNetworkStats, ContainerPidsStats, ContainerStatsResponse,
-    ContainerThrottlingData, ContainerTopResponse,
+    ContainerThrottlingData,
 };
 use time::OffsetDateTime;
 
@@ -98,20 +98,6 @@ impl Container {
             ..ContainerMemoryStats::default()
         }
     }
-
-    /// Its processes as a table.
-    pub async fn top(&self) -> Result<ContainerTopResponse, ContainerError> {
-        let agent = self.running()?.machine.agent();
-        let id = ContainerRef { id: self.id.clone() };
-        let reply = agent.request(Request::ListProcesses(id)).await;
-        match reply.map_err(|error| ContainerError::Machine(chain(&error)))? {
-            Reply::Processes(message::Processes { processes }) => {
-                self.emit("top", &[]);
-                Ok(table(&processes))
-            }
-            _ => Err(ContainerError::Machine(AgentError::Unexpected.to_string())),
-        }
-    }
 }
 
 fn unlimited(limit: u64) -> u64 {
@@ -170,53 +156,9 @@ fn networks(nets: &[NetMetrics]) -> HashMap<String, ContainerNetworkStats> {
     outside.map(|net| (net.name.clone(), document(net))).collect()
 }
 
-fn table(processes: &[Process]) -> ContainerTopResponse {
-    let titles = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"];
-    ContainerTopResponse {
-        titles: Some(titles.map(str::to_owned).to_vec()),
-        processes: Some(processes.iter().map(row).collect()),
-    }
-}
-
-fn row(process: &Process) -> Vec<String> {
-    let started = moment::from_nanos(process.started_ns);
-    let lived = moment::now() - started;
-    let lived_ns = u64::try_from(lived.whole_nanoseconds()).unwrap_or(0).max(1);
-    let share = process.cpu_ns.saturating_mul(100) / lived_ns;
-    let seconds = process.cpu_ns / 1_000_000_000;
-    let terminal = if process.terminal.is_empty() { "?" } else { &process.terminal };
-    vec![
-        process.user.clone(),
-        process.pid.to_string(),
-        process.parent.to_string(),
-        share.min(99).to_string(),
-        format!("{:02}:{:02}", started.hour(), started.minute()),
-        terminal.to_owned(),
-        format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60),
-        process.command.clone(),
-    ]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_process_is_a_row_under_its_titles() {
-        let process = Process {
-            pid: 7,
-            parent: 1,
-            user: "web".into(),
-            cpu_ns: 3_661_000_000_000,
-            command: "serve --fast".into(),
-            ..Process::default()
-        };
-        let table = table(&[process]);
-        let rows = table.processes.unwrap();
-        assert_eq!(rows[0].len(), table.titles.unwrap().len());
-        assert_eq!(rows[0][..3], ["web", "7", "1"]);
-        assert_eq!(rows[0][5..], ["?", "01:01:01", "serve --fast"]);
-    }
 
     #[test]
     fn the_loopback_is_no_network() {

@@ -20,8 +20,10 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub(super) async fn top(
     State(engine): State<Shared>,
     Path(id): Path<String>,
+    query: Query,
 ) -> ApiResult<Json<ContainerTopResponse>> {
-    Ok(Json(find(&engine, &id)?.top().await?))
+    let options = query.text("ps_args").unwrap_or_default();
+    Ok(Json(find(&engine, &id)?.top(options).await?))
 }
 
 pub(super) async fn stats(
