@@ -6,6 +6,7 @@ use agent_protocol::message::{
     ContainerFile, ContainerMount, CreateContainer, Exec, MountKind, Rootfs, Stdio, Terminal,
 };
 
+use super::links::Linked;
 use super::names;
 use super::record::{ContainerRecord, MountedSource};
 use super::spec::ContainerSpec;
@@ -30,6 +31,8 @@ pub(super) struct NetworkFiles {
     pub name_servers: Vec<String>,
     /// The address for `host-gateway`.
     pub gateway: Option<String>,
+    /// Containers it is linked to.
+    pub linked: Vec<Linked>,
 }
 
 /// A file system with the share of the host that it needs, if any.
@@ -167,6 +170,9 @@ fn hosts(spec: &ContainerSpec, network: &NetworkFiles) -> String {
         // Writing to a string does not fail.
         let _ = writeln!(text, "{address}\t{name}");
     }
+    for Linked { address, names } in &network.linked {
+        let _ = writeln!(text, "{address}\t{}", names.join(" "));
+    }
     for address in &network.addresses {
         let name = &spec.hostname;
         let _ = if spec.domainname.is_empty() {
@@ -196,4 +202,20 @@ fn resolv_conf(spec: &ContainerSpec, network: &NetworkFiles) -> String {
         let _ = writeln!(text, "options {}", spec.dns.options.join(" "));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn linked_containers_are_known_by_their_aliases() {
+        let (config, host) = (Default::default(), Default::default());
+        let spec = ContainerSpec::read("0123456789abcdef", &config, &host).unwrap();
+        let names = vec!["store".to_owned(), "db".to_owned()];
+        let linked = vec![Linked { address: [10, 0, 0, 7].into(), names }];
+        let addresses = vec!["10.0.0.2".to_owned()];
+        let text = hosts(&spec, &NetworkFiles { addresses, linked, ..NetworkFiles::default() });
+        assert!(text.ends_with("10.0.0.7\tstore db\n10.0.0.2\t0123456789ab\n"), "{text}");
+    }
 }

@@ -28,6 +28,7 @@ mod guest;
 pub mod health;
 mod home;
 pub mod life;
+mod links;
 pub mod live;
 pub mod logs;
 mod machine;

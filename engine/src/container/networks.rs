@@ -160,7 +160,8 @@ impl Container {
             // The others are for networks to come, and not for the container to see.
             configure(machine, cards, true).await?;
         }
-        Ok(network_files(&with_cards))
+        let linked = self.linked(&with_cards, true).await?;
+        Ok(NetworkFiles { linked, ..network_files(&with_cards) })
     }
 
     /// Puts it on one more network.
@@ -231,7 +232,9 @@ impl Container {
         let joined = self.ground.networks.joined(&self.id).await;
         let with_cards: Vec<_> =
             joined.into_iter().filter(|joined| joined.network.has_cards()).collect();
-        let files = guest::files(&self.spec(), &network_files(&with_cards));
+        let linked = self.linked(&with_cards, false).await?;
+        let network = NetworkFiles { linked, ..network_files(&with_cards) };
+        let files = guest::files(&self.spec(), &network);
         let update = Request::UpdateFiles(UpdateFiles { id: self.id.clone(), files });
         let updated = machine.agent().act(update).await;
         updated.map_err(|error| ContainerError::Machine(chain(&error)))
@@ -322,6 +325,7 @@ fn network_files(joined: &[Joined]) -> NetworkFiles {
     NetworkFiles {
         addresses: addresses.map(IpAddr::to_string).collect(),
         gateway: servers.first().map(IpAddr::to_string),
+        linked: Vec::new(),
         // The C library asks no more than three.
         name_servers: servers.iter().take(3).map(IpAddr::to_string).collect(),
     }
