@@ -47,7 +47,9 @@ async fn no_swarm() -> ApiError {
 
 async fn no_build() -> ApiError {
     ApiError::unsupported(
-        "building images is not supported by this engine yet; load, import or pull them",
+        "building images is not supported by this engine: build them elsewhere (docker buildx, \
+         podman build, kaniko) and bring them with docker pull, or with docker load and an archive \
+         of docker save; docker commit makes one of a container",
     )
 }
 

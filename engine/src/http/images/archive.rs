@@ -1,8 +1,11 @@
 //! Images in and out of archives.
 
 use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::http::header;
 use axum::response::IntoResponse;
 use image::archive::{ArchiveError, Import, apply_change};
@@ -13,7 +16,7 @@ use tokio::runtime::Handle;
 
 use super::super::error::chain;
 use super::super::hijack::body_reader;
-use super::super::lines::{Lines, byte_lines, json_lines};
+use super::super::lines::{Gone, Lines, byte_lines, json_lines};
 use super::super::{ApiError, ApiResult, Query, Shared};
 use super::reference;
 use super::transfer::failure;
@@ -22,15 +25,21 @@ use crate::image_service::ImageError;
 /// Bytes of an archive that are sent at once.
 const CHUNK: usize = 256 << 10;
 
-/// A request's body, for those who block.
+/// Between two reports of how much of an archive was read.
+const REPORT: Duration = Duration::from_millis(200);
+
+/// A request's body, for those who block. It counts what it has read.
 struct BlockingReader<R> {
     reader: R,
     runtime: Handle,
+    read: Arc<AtomicU64>,
 }
 
 impl<R: AsyncRead + Unpin> Read for BlockingReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.runtime.block_on(self.reader.read(buffer))
+        let length = self.runtime.block_on(self.reader.read(buffer))?;
+        self.read.fetch_add(u64::try_from(length).unwrap_or(0), Ordering::Relaxed);
+        Ok(length)
     }
 }
 
@@ -68,14 +77,50 @@ async fn blocking<T: Send + 'static>(
     done.map_err(|_| ApiError::unavailable("the engine is ending"))?.map_err(refused)
 }
 
-/// `POST /images/load`. Answered once all is read: whether it is an image turns out at its end.
+/// How much of an archive was read, of all if the client said how much that is.
+fn read_so_far(read: u64, size: Option<u64>) -> serde_json::Value {
+    let mut detail = json!({ "current": read });
+    if let Some(size) = size {
+        detail["total"] = size.into();
+    }
+    json!({ "status": "Loading", "id": "archive", "progressDetail": detail })
+}
+
+/// Tells how far `loading` is, until it has come to its end.
+async fn report<T>(
+    lines: &Lines,
+    read: &AtomicU64,
+    size: Option<u64>,
+    loading: impl Future<Output = T>,
+) -> Result<T, Gone> {
+    tokio::pin!(loading);
+    let mut told = 0;
+    loop {
+        if let Ok(done) = tokio::time::timeout(REPORT, &mut loading).await {
+            return Ok(done);
+        }
+        let now = read.load(Ordering::Relaxed);
+        if now != told {
+            told = now;
+            lines.send(&read_so_far(now, size)).await?;
+        }
+    }
+}
+
+/// `POST /images/load`. Whether it is an image turns out at the archive's end.
 pub(super) async fn load(engine: Shared, query: &Query, body: Body) -> ApiResult {
     let quiet = query.flag("quiet");
     let store = engine.images.store().clone();
-    let reader = BlockingReader { reader: body_reader(body), runtime: Handle::current() };
-    let loaded = blocking(move || store.load(reader)).await;
+    let (read, size) = (Arc::new(AtomicU64::new(0)), body.size_hint().exact());
+    let runtime = Handle::current();
+    let reader = BlockingReader { reader: body_reader(body), runtime, read: Arc::clone(&read) };
+    let loading = blocking(move || store.load(reader));
     let (lines, response) = json_lines();
     tokio::spawn(async move {
+        let loaded = match quiet {
+            true => loading.await,
+            false => report(&lines, &read, size, loading).await?,
+        };
         let loaded = match loaded {
             Ok(loaded) => loaded,
             Err(error) => return lines.send(&failure(&error)).await,
@@ -128,7 +173,8 @@ pub(super) async fn import(engine: Shared, query: &Query, body: Body) -> ApiResu
     let shown = name.as_ref().map(image::Reference::familiar);
     let import = Import { name, message, config, platform };
     let store = engine.images.store().clone();
-    let reader = BlockingReader { reader: body_reader(body), runtime: Handle::current() };
+    let (runtime, read) = (Handle::current(), Arc::default());
+    let reader = BlockingReader { reader: body_reader(body), runtime, read };
     let id = blocking(move || store.import(reader, &import)).await?.to_string();
     engine.images.tell("import", &id, shown.as_deref().unwrap_or(&id));
     let (lines, response) = json_lines();
