@@ -33,10 +33,11 @@ pub(crate) fn line(text: &str) -> anyhow::Result<()> {
 }
 
 /// Prints rows below their headings, in columns.
-pub(crate) fn table<const N: usize>(
-    headings: [&str; N],
-    rows: impl IntoIterator<Item = [String; N]>,
-) -> anyhow::Result<()> {
+pub(crate) fn table<H, R>(headings: H, rows: impl IntoIterator<Item = R>) -> anyhow::Result<()>
+where
+    H: IntoIterator<Item: Into<String>>,
+    R: IntoIterator<Item: Into<String>>,
+{
     let mut builder = Builder::default();
     builder.push_record(headings);
     for row in rows {

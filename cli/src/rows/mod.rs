@@ -2,10 +2,10 @@
 
 mod template;
 
+use std::process::ExitCode;
+
 use clap::Args;
 use serde_json::{Map, Value};
-use tabled::builder::Builder;
-use tabled::settings::{Padding, Style};
 
 pub(crate) use template::Template;
 
@@ -31,6 +31,20 @@ pub(crate) fn row<const N: usize>(values: [(&str, String); N]) -> Row {
 }
 
 impl Layout {
+    /// Prints a list: of each row only the value that `quiet` names, or as [`Self::print`].
+    pub(crate) fn list(
+        &self,
+        columns: &[Column],
+        rows: &[Row],
+        quiet: Option<&str>,
+    ) -> anyhow::Result<ExitCode> {
+        match quiet {
+            Some(name) => rows.iter().try_for_each(|row| output::line(&at(&row[name], "")))?,
+            None => self.print(columns, rows)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
     /// Prints rows. `columns` are those of the table.
     pub(crate) fn print(&self, columns: &[Column], rows: &[Row]) -> anyhow::Result<()> {
         match self.format.as_deref() {
@@ -56,34 +70,16 @@ impl Layout {
 }
 
 fn table(columns: &[Column], rows: &[Row]) -> anyhow::Result<()> {
-    let headings: Vec<_> = columns.iter().map(|(heading, _)| (*heading).to_owned()).collect();
     let lines = rows.iter().map(|row| {
         let cells = columns.iter().map(|(_, name)| text(row.get(*name).unwrap_or(&Value::Null)));
         cells.collect::<Vec<_>>()
     });
-    grid(headings, lines)
+    output::table(columns.iter().map(|(heading, _)| *heading), lines)
 }
 
 fn aligned(heading: &str, lines: &[String]) -> anyhow::Result<()> {
     let cells = |line: &str| line.split('\t').map(ToOwned::to_owned).collect::<Vec<_>>();
-    grid(cells(heading), lines.iter().map(|line| cells(line)))
-}
-
-/// Prints rows of cells below headings.
-pub(crate) fn grid(
-    headings: Vec<String>,
-    rows: impl IntoIterator<Item = Vec<String>>,
-) -> anyhow::Result<()> {
-    let mut builder = Builder::default();
-    builder.push_record(headings);
-    for row in rows {
-        builder.push_record(row);
-    }
-    let mut table = builder.build();
-    table.with(Style::empty()).with(Padding::new(0, 3, 0, 0));
-    let text = table.to_string();
-    let trimmed: Vec<_> = text.lines().map(str::trim_end).collect();
-    output::line(&trimmed.join("\n"))
+    output::table(cells(heading), lines.iter().map(|line| cells(line)))
 }
 
 /// A value as a cell has it.

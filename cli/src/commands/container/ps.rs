@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use crate::engine::{Engine, Query};
-use crate::output;
 use crate::rows::{Column, Layout, Row, at, row};
 use crate::units;
 
@@ -56,16 +55,11 @@ pub(crate) async fn run(engine: Engine, args: Args) -> anyhow::Result<ExitCode> 
         .filters(&args.filter)?;
     let containers: Vec<Value> = engine.get(path.as_str()).await?;
     let rows: Vec<_> = containers.iter().map(|it| describe(it, args.no_trunc)).collect();
-    if args.quiet {
-        rows.iter().try_for_each(|row| output::line(row["ID"].as_str().unwrap_or_default()))?;
-        return Ok(ExitCode::SUCCESS);
-    }
     let mut columns = COLUMNS.to_vec();
     if args.size {
         columns.push(("SIZE", "Size"));
     }
-    args.layout.print(&columns, &rows)?;
-    Ok(ExitCode::SUCCESS)
+    args.layout.list(&columns, &rows, args.quiet.then_some("ID"))
 }
 
 fn describe(container: &Value, whole: bool) -> Row {

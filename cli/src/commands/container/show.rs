@@ -172,7 +172,7 @@ pub(crate) async fn top(engine: Engine, args: TopArgs) -> anyhow::Result<ExitCod
         row.as_array().into_iter().flatten().map(rows::text).collect()
     };
     let processes = list["Processes"].as_array().into_iter().flatten();
-    rows::grid(cells(&list["Titles"]), processes.map(cells))?;
+    output::table(cells(&list["Titles"]), processes.map(cells))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -7,7 +7,6 @@ use serde_json::Value;
 use super::split_tag;
 use crate::commands::container::ps::short;
 use crate::engine::{Engine, Query};
-use crate::output;
 use crate::rows::{Column, Layout, Row, at, row};
 use crate::units;
 
@@ -66,19 +65,17 @@ pub(crate) async fn run(engine: Engine, args: Args) -> anyhow::Result<ExitCode> 
         .flag("digests", args.digests)
         .filters(&filters)?;
     let images: Vec<Value> = engine.get(path.as_str()).await?;
-    let rows: Vec<_> = images.iter().flat_map(|image| describe(image, args.no_trunc)).collect();
+    let rows = images.iter().flat_map(|image| describe(image, args.no_trunc));
+    let mut rows: Vec<_> = rows.collect();
     if args.quiet {
-        let mut ids: Vec<_> = rows.iter().map(|row| at(&row["ID"], "")).collect();
-        ids.dedup();
-        ids.iter().try_for_each(|id| output::line(id))?;
-        return Ok(ExitCode::SUCCESS);
+        // One line for all names of an image.
+        rows.dedup_by(|one, other| one["ID"] == other["ID"]);
     }
     let mut columns = COLUMNS.to_vec();
     if args.digests {
         columns.insert(2, ("DIGEST", "Digest"));
     }
-    args.layout.print(&columns, &rows)?;
-    Ok(ExitCode::SUCCESS)
+    args.layout.list(&columns, &rows, args.quiet.then_some("ID"))
 }
 
 /// A row for each name.
@@ -138,12 +135,7 @@ pub(crate) async fn history(engine: Engine, args: HistoryArgs) -> anyhow::Result
         ])
     });
     let rows: Vec<_> = rows.collect();
-    if args.quiet {
-        rows.iter().try_for_each(|row| output::line(&at(&row["ID"], "")))?;
-    } else {
-        args.layout.print(&HISTORY, &rows)?;
-    }
-    Ok(ExitCode::SUCCESS)
+    args.layout.list(&HISTORY, &rows, args.quiet.then_some("ID"))
 }
 
 #[cfg(test)]

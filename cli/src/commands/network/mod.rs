@@ -208,10 +208,5 @@ async fn ls(engine: Engine, args: LsArgs) -> anyhow::Result<ExitCode> {
         ])
     });
     let rows: Vec<_> = rows.collect();
-    if args.quiet {
-        rows.iter().try_for_each(|row| output::line(&at(&row["ID"], "")))?;
-    } else {
-        args.layout.print(&COLUMNS, &rows)?;
-    }
-    Ok(ExitCode::SUCCESS)
+    args.layout.list(&COLUMNS, &rows, args.quiet.then_some("ID"))
 }

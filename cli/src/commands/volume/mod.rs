@@ -108,12 +108,7 @@ pub(crate) fn run(host: Option<&str>, group: Group) -> anyhow::Result<ExitCode> 
                     ])
                 });
                 let rows: Vec<_> = rows.collect();
-                if args.quiet {
-                    rows.iter().try_for_each(|row| output::line(&at(&row["Name"], "")))?;
-                } else {
-                    args.layout.print(&COLUMNS, &rows)?;
-                }
-                Ok(ExitCode::SUCCESS)
+                args.layout.list(&COLUMNS, &rows, args.quiet.then_some("Name"))
             }
             Group::Rm(args) => {
                 let (engine, force) = (&engine, args.force);
