@@ -225,15 +225,10 @@ async fn missing_image_is_not_asked_for_again() {
 
 #[tokio::test]
 async fn registry_that_falls_silent_is_given_up() {
-    let sample = Sample::of(&noise(100_000));
-    let server = Server::start(move |request| {
-        let mut reply = sample.answer(request);
-        if sample.is_layer(request) {
-            reply.length = Some(reply.body.len() as u64);
-            reply.body.truncate(40_000);
-            reply.then = Then::Silence;
-        }
-        reply
+    let server = spoiled(Sample::of(&noise(100_000)), move |reply| {
+        reply.length = Some(reply.body.len() as u64);
+        reply.body.truncate(40_000);
+        reply.then = Then::Silence;
     })
     .await;
     let client = Client::new();

@@ -124,14 +124,9 @@ async fn truncated_blob_fails_after_some_attempts() {
 
 #[tokio::test]
 async fn blob_with_another_digest_is_refused_and_not_kept() {
-    let sample = Sample::of(&noise(10_000));
-    let server = Server::start(move |request| {
-        let mut reply = sample.answer(request);
-        if sample.is_layer(request) {
-            // The time in gzip's header: it inflates to the same.
-            reply.body[4] ^= 1;
-        }
-        reply
+    let server = spoiled(Sample::of(&noise(10_000)), move |reply| {
+        // The time in gzip's header: it inflates to the same.
+        reply.body[4] ^= 1;
     })
     .await;
     let client = Client::new();
@@ -143,13 +138,8 @@ async fn blob_with_another_digest_is_refused_and_not_kept() {
 
 #[tokio::test]
 async fn blob_that_is_longer_than_its_manifest_says_is_refused() {
-    let sample = Sample::of(&noise(10_000));
-    let server = Server::start(move |request| {
-        let mut reply = sample.answer(request);
-        if sample.is_layer(request) {
-            reply.body.extend([0; 100]);
-        }
-        reply
+    let server = spoiled(Sample::of(&noise(10_000)), move |reply| {
+        reply.body.extend([0; 100]);
     })
     .await;
     let client = Client::new();

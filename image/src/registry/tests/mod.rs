@@ -73,6 +73,18 @@ impl Sample {
     }
 }
 
+/// A registry that is honest about all of an image but its layers.
+async fn spoiled(sample: Sample, spoil: impl Fn(&mut Reply) + Send + Sync + 'static) -> Server {
+    Server::start(move |request| {
+        let mut reply = sample.answer(request);
+        if sample.is_layer(request) {
+            spoil(&mut reply);
+        }
+        reply
+    })
+    .await
+}
+
 fn archive(content: &[u8]) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
