@@ -66,6 +66,9 @@ pub(crate) fn login(host: Option<&str>, args: LoginArgs) -> anyhow::Result<ExitC
 pub(crate) fn logout(args: LogoutArgs) -> anyhow::Result<ExitCode> {
     let server = args.server.unwrap_or_else(|| DEFAULT.to_owned());
     let mut config = read()?;
+    if let Some(helper) = helper(&config, &server) {
+        ask_helper(&helper, "erase", &server)?;
+    }
     if let Some(auths) = config.get_mut("auths").and_then(Value::as_object_mut) {
         auths.remove(&server);
     }
