@@ -1,18 +1,18 @@
 //! A container in a machine of the engine, without the engine around it: disks, agent, streams, the
 //! machine's end, and an engine that comes back.
 
+mod engine_host;
+
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use agent_protocol::message::{
     ContainerState, CreateContainer, Exec, ListContainers, Reply, Request, Rootfs, Stdio, Stream,
 };
 use anyhow::{Context, bail, ensure};
-use engine::paths::{Overrides, Paths};
-use engine::sandbox::{
-    Adopted, Disk, DiskContent, Disks, GuestOverrides, Sandbox, SandboxSpec, Sandboxes,
-};
+use engine::sandbox::{Adopted, Disk, DiskContent, Disks, GuestOverrides, Sandbox, SandboxSpec};
+use engine_host::Host;
 use tests::{Format, Kernel, program, tools_disk};
 use tokio::io::AsyncReadExt;
 use tokio::runtime::Runtime;
@@ -21,31 +21,18 @@ use vm_spec::{MachineEnd, Mib};
 const LIMIT: Duration = Duration::from_secs(200);
 const ID: &str = "c0ffee";
 
-struct Host {
-    paths: Paths,
-    machines: Sandboxes,
-    _folder: tempfile::TempDir,
-}
-
 impl Host {
     fn new() -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let paths = Paths::find(Overrides {
-            state: Some(folder.path().join("state")),
-            runtime: Some(folder.path().join("run")),
-            socket: None,
-        })?;
-        paths.prepare()?;
-        let guest = GuestOverrides {
-            kernel: Some(Kernel::Bulkhead612.file(Format::Vmlinux)?),
-            initrd: Some(Kernel::Bulkhead612.small_initramfs()?),
-            kernel_args: env::var("BULKHEAD_TEST_CMDLINE").ok(),
-        };
         let monitor = env::var_os("BULKHEAD_VMM").map(PathBuf::from);
         let monitor = monitor.map_or_else(|| program("bulkhead-vmm"), Ok)?;
-        let machines = Sandboxes::new(paths.clone(), guest);
-        let machines = machines.with_monitor(monitor).with_boot_limit(LIMIT);
-        Ok(Self { paths, machines, _folder: folder })
+        let guest = |_: &Path| {
+            Ok(GuestOverrides {
+                kernel: Some(Kernel::Bulkhead612.file(Format::Vmlinux)?),
+                initrd: Some(Kernel::Bulkhead612.small_initramfs()?),
+                kernel_args: env::var("BULKHEAD_TEST_CMDLINE").ok(),
+            })
+        };
+        Self::with(guest, monitor, LIMIT)
     }
 
     /// A machine with the test programs as an image of one layer.

@@ -1,5 +1,7 @@
 //! The engine's machines over guests of a few instructions: the test plays the agent.
 
+mod engine_host;
+
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -8,8 +10,8 @@ use agent_protocol::frame::{self, Decoder, Next};
 use agent_protocol::message::{FromAgent, Hello, Reply, Request, ToAgent};
 use agent_protocol::version;
 use anyhow::{Context, bail, ensure};
-use engine::paths::{Overrides, Paths};
-use engine::sandbox::{Adopted, GuestOverrides, Sandbox, SandboxError, SandboxSpec, Sandboxes};
+use engine::sandbox::{Adopted, GuestOverrides, Sandbox, SandboxError, SandboxSpec};
+use engine_host::Host;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
@@ -22,33 +24,19 @@ use vm_spec::{MachineEnd, Mib};
 const LIMIT: Duration = Duration::from_secs(30);
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-/// An engine's folders, and a guest that does nothing.
-struct Host {
-    paths: Paths,
-    machines: Sandboxes,
-    _folder: tempfile::TempDir,
-}
-
 impl Host {
+    /// With a guest that does nothing.
     fn new() -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let paths = Paths::find(Overrides {
-            state: Some(folder.path().join("state")),
-            runtime: Some(folder.path().join("run")),
-            socket: None,
-        })?;
-        paths.prepare()?;
-        let initrd = folder.path().join("initrd");
-        fs::write(&initrd, "nothing")?;
-        let guest = GuestOverrides {
-            kernel: Some(TinyGuest::Deaf.write_kernel(folder.path())?),
-            initrd: Some(initrd),
-            kernel_args: None,
+        let guest = |folder: &Path| {
+            let initrd = folder.join("initrd");
+            fs::write(&initrd, "nothing")?;
+            Ok(GuestOverrides {
+                kernel: Some(TinyGuest::Deaf.write_kernel(folder)?),
+                initrd: Some(initrd),
+                kernel_args: None,
+            })
         };
-        let machines = Sandboxes::new(paths.clone(), guest)
-            .with_monitor(program("bulkhead-vmm")?)
-            .with_boot_limit(LIMIT);
-        Ok(Self { paths, machines, _folder: folder })
+        Self::with(guest, program("bulkhead-vmm")?, LIMIT)
     }
 
     fn is_empty(&self) -> anyhow::Result<bool> {
