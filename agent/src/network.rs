@@ -28,8 +28,6 @@ pub(crate) enum NetworkError {
     NoCard(String),
     #[error("Failed to {task} of network card {mac}")]
     Set { task: &'static str, mac: String, source: io::Error },
-    #[error("Failed to hide network card {name}")]
-    Hide { name: String, source: io::Error },
     #[error("Failed to reach the kernel's network configuration")]
     Socket(#[source] io::Error),
 }
@@ -38,9 +36,7 @@ impl ToFailure for NetworkError {
     fn kind(&self) -> FailureKind {
         match self {
             Self::BadMac(_) | Self::BadAddress(_) | Self::BadName(_) => FailureKind::InvalidRequest,
-            Self::NoCard(_) | Self::Set { .. } | Self::Hide { .. } | Self::Socket(_) => {
-                FailureKind::System
-            }
+            Self::NoCard(_) | Self::Set { .. } | Self::Socket(_) => FailureKind::System,
         }
     }
 }
@@ -63,25 +59,20 @@ pub(crate) fn configure(
         }
     }
     if let Some(spare) = spare.as_ref().filter(|_| request.hide_others) {
-        hide(&mut socket, &links, &wanted, spare)?;
+        hide(&mut socket, &links, &wanted, spare);
     }
     wanted.iter_mut().try_for_each(|wanted| wanted.apply(&mut socket, spare.as_ref()))
 }
 
-fn hide(
-    socket: &mut Socket,
-    links: &[Link],
-    wanted: &[Wanted<'_>],
-    spare: &Spare,
-) -> Result<(), NetworkError> {
+fn hide(socket: &mut Socket, links: &[Link], wanted: &[Wanted<'_>], spare: &Spare) {
     let named = |mac| wanted.iter().any(|wanted| wanted.link.mac == Some(mac));
     for link in links.iter().filter(|link| !link.up) {
-        if let Some(mac) = link.mac.filter(|mac| !named(*mac)) {
-            let failed = |source| NetworkError::Hide { name: link.name.clone(), source };
-            spare.put(socket, link.index, mac).map_err(failed)?;
+        if let Some(mac) = link.mac.filter(|mac| !named(*mac))
+            && let Err(error) = spare.put(socket, link.index, mac)
+        {
+            crate::say!("failed to hide network card {}: {error}", link.name);
         }
     }
-    Ok(())
 }
 
 /// An address with the length of its network's prefix.
