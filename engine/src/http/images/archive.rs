@@ -138,7 +138,7 @@ pub(super) async fn load(engine: Shared, query: &Query, body: Body) -> ApiResult
             if names.is_empty() {
                 names.push(id);
             }
-            for name in names.iter().filter(|_| !quiet || word.ends_with(": ")) {
+            for name in names {
                 lines.send(&json!({ "stream": format!("{word}{name}\n") })).await?;
             }
         }
