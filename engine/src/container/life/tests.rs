@@ -29,7 +29,7 @@ async fn container() -> (Served, std::sync::Arc<Container>) {
         cmd: Some(vec!["true".to_owned()]),
         ..ContainerCreateBody::default()
     };
-    let made = engine.containers.create(Some("one"), body).await.unwrap();
+    let made = engine.containers.create(Some("one"), None, body).await.unwrap();
     (served, made.container)
 }
 
