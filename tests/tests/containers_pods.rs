@@ -41,7 +41,9 @@ fn containers_of_a_pod_share_a_machine_and_live_apart() -> anyhow::Result<()> {
     ours(&engine, &["pod", "start", "shop"])?;
     assert_eq!(pod(&engine)?["state"], "running");
 
-    let get = "wget -q -O - http://127.0.0.1/";
+    // The server may not listen yet.
+    let get =
+        "for i in 1 2 3 4 5 6 7 8 9; do wget -q -O - http://127.0.0.1/ && break; sleep 1; done";
     assert_eq!(exec(&engine, "worker", get)?, "found");
     let same = "hostname; readlink /proc/self/ns/ipc; readlink /proc/self/ns/net; \
                 cat /proc/sys/kernel/random/boot_id";
