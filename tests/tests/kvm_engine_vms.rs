@@ -83,7 +83,7 @@ fn plain_machine_lives_through_its_verbs_and_an_engine_that_is_killed() -> anyho
     assert_eq!(call(&engine, "DELETE", "/vms/tiny", "")?.0, 409);
     act(&engine, "/vms/tiny/stop?t=20")?;
     let ended = show(&engine)?;
-    assert_eq!((&ended["state"], &ended["end"]["end"]), (&json!("ended"), &json!("power_button")));
+    assert_eq!((&ended["state"], &ended["end"]["end"]), (&json!("ended"), &json!("power-button")));
     ensure!(call(&engine, "GET", "/vms/tiny/events", "")?.1.contains("exited"));
     act(&engine, "/vms/tiny/start")?;
     act(&engine, "/vms/tiny/kill")?;

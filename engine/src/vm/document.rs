@@ -146,7 +146,7 @@ pub struct Monitor {
 pub struct VmEnd {
     /// When (RFC 3339), if the monitor could say.
     pub time: Option<String>,
-    /// `power_off`, `reboot`, `panic` and so on; none if it was the monitor that ended.
+    /// `power-off`, `reboot`, `panic` and so on; none if it was the monitor that ended.
     pub end: Option<String>,
     /// The monitor's exit status, unless it was killed.
     pub status: Option<u8>,
