@@ -95,7 +95,7 @@ impl Container {
         let opened = async {
             let machine = self.boot(devices, cards).await?;
             match self.configure_network(&machine).await {
-                Ok(_) => Ok(machine),
+                Ok(()) => Ok(machine),
                 Err(error) => {
                     machine.shut_down(&self.id).await;
                     Err(error)

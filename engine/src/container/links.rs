@@ -35,16 +35,18 @@ impl Link {
 
 impl Container {
     /// The containers that it is linked to, on the networks `joined` that it shares with them.
-    /// `starting` where those must run that were linked by `--link` alone.
+    /// `starting` where those must run that were linked by `--link` alone, unless it is on none:
+    /// only its files are wanted then.
     pub(super) async fn linked(
         &self,
         joined: &[Joined],
         starting: bool,
     ) -> Result<Vec<Linked>, ContainerError> {
+        let strict = starting && !joined.is_empty();
         let mut all = Vec::new();
         for Link { container, alias, required } in self.links() {
             let Ok(other) = self.ground.find(&container) else {
-                if required && starting {
+                if required && strict {
                     let text = format!("could not get container for {container}");
                     return Err(ContainerError::Invalid(text));
                 }
@@ -61,7 +63,7 @@ impl Container {
                     all.extend(theirs.attachment.addresses.iter().map(line));
                 }
             }
-            if !found && required && starting {
+            if !found && required && strict {
                 let (theirs, ours) = (other.name(), self.name());
                 let text =
                     format!("Cannot link to a non running container: /{theirs} AS /{ours}/{alias}");

@@ -127,12 +127,16 @@ impl Container {
         Ok((0..CARDS.max(last.saturating_add(1))).map(card).collect())
     }
 
-    /// What its networks contribute to the files of those who live here.
-    pub(super) async fn network_files(&self) -> NetworkFiles {
+    /// What its networks contribute to the files of `dweller`, who lives here.
+    pub(super) async fn network_files(
+        &self,
+        dweller: &Self,
+    ) -> Result<NetworkFiles, ContainerError> {
         let joined = self.ground.networks.joined(&self.id).await;
         let with_cards: Vec<_> =
             joined.into_iter().filter(|joined| joined.network.has_cards()).collect();
-        network_files(&with_cards)
+        let linked = dweller.linked(&with_cards, true).await?;
+        Ok(NetworkFiles { linked, ..network_files(&with_cards) })
     }
 
     /// Gives its places back.
@@ -142,11 +146,8 @@ impl Container {
         }
     }
 
-    /// Gives the machine's cards their addresses; what follows for the container's files.
-    pub(super) async fn configure_network(
-        &self,
-        machine: &Machine,
-    ) -> Result<NetworkFiles, ContainerError> {
+    /// Gives the machine's cards their addresses.
+    pub(super) async fn configure_network(&self, machine: &Machine) -> Result<(), ContainerError> {
         let joined = self.ground.networks.joined(&self.id).await;
         let with_cards: Vec<_> =
             joined.into_iter().filter(|joined| joined.network.has_cards()).collect();
@@ -156,12 +157,11 @@ impl Container {
             .enumerate()
             .map(|(index, joined)| joined.card(Some(index) == default))
             .collect();
-        if !cards.is_empty() {
-            // The others are for networks to come, and not for the container to see.
-            configure(machine, cards, true).await?;
+        if cards.is_empty() {
+            return Ok(());
         }
-        let linked = self.linked(&with_cards, true).await?;
-        Ok(NetworkFiles { linked, ..network_files(&with_cards) })
+        // The others are for networks to come, and not for the container to see.
+        configure(machine, cards, true).await
     }
 
     /// Puts it on one more network.

@@ -117,7 +117,7 @@ impl Container {
         let (spec, record, pod) = (self.spec(), self.record(), self.pod());
         let layers = self.ground.image(&record.image_id)?.layers().len();
         let mounts = guest::mounts(&record).into_iter().map(|plan| plan.mount).collect();
-        let network = pod.as_deref().unwrap_or(self).network_files().await;
+        let network = pod.as_deref().unwrap_or(self).network_files(self).await?;
         let console = console_size(&record.host_config);
         let mut create = guest::create(&self.id, &spec, layers, mounts, &network, console);
         create.share_ipc = pod.is_some_and(|pod| {
