@@ -22,11 +22,14 @@ mod spec;
 mod start;
 mod vm;
 
+use std::num::NonZero;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use agent_protocol::client::GreetError;
 use launch::{FolderError, LaunchError};
+use tokio::sync::Semaphore;
 
 pub use console::file as console_file;
 pub use disk::{DiskError, Disks};
@@ -50,6 +53,8 @@ pub struct Sandboxes {
     guest: GuestOverrides,
     monitor: PathBuf,
     boot_limit: Duration,
+    /// One for each machine that may boot at this time.
+    boots: Arc<Semaphore>,
 }
 
 /// A machine could not be started or found again.
@@ -114,7 +119,10 @@ impl Sandboxes {
     /// Machines in these folders. What they boot is sought at each start, where it is not given.
     #[must_use]
     pub fn new(paths: Paths, guest: GuestOverrides) -> Self {
-        Self { paths, guest, monitor: launch::program(), boot_limit: BOOT_LIMIT }
+        // A boot is work for a processor: more at once would only make each last longer.
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let boots = Arc::new(Semaphore::new(processors.max(2)));
+        Self { paths, guest, monitor: launch::program(), boot_limit: BOOT_LIMIT, boots }
     }
 
     /// Sets the monitor's program; found as [`launch::program`] does unless set.

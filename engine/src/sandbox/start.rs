@@ -40,6 +40,8 @@ impl Sandboxes {
         let folder = self.folder(&spec.id);
         let guest = Guest::find(&self.guest).map_err(SandboxError::Guest)?;
         let document = document::compose(spec, &guest, &folder).map_err(SandboxError::Document)?;
+        // It is never closed, so there is always a turn.
+        let _turn = self.boots.acquire().await.ok();
         prepare(&folder)?;
         let mut attempt = Attempt { folder: &folder, monitor: None, succeeded: false };
         let call = Call::listen(&folder)?;

@@ -6,15 +6,15 @@ use std::time::Duration;
 use engine::paths::{Overrides, Paths};
 use engine::sandbox::{GuestOverrides, Sandboxes};
 
-pub struct Host {
-    pub paths: Paths,
-    pub machines: Sandboxes,
+pub(crate) struct Host {
+    pub(crate) paths: Paths,
+    pub(crate) machines: Sandboxes,
     _folder: tempfile::TempDir,
 }
 
 impl Host {
     /// `guest` may put files into the folder that it is given. A guest has `limit` to boot.
-    pub fn with(
+    pub(crate) fn with(
         guest: impl FnOnce(&Path) -> anyhow::Result<GuestOverrides>,
         monitor: PathBuf,
         limit: Duration,
@@ -42,7 +42,10 @@ impl Drop for Host {
             runtime.block_on(machines.end_others([])).map_err(std::io::Error::other)
         });
         if let Ok(Err(error)) = ending.join() {
-            eprintln!("machines are left: {error}");
+            #[expect(clippy::print_stderr, reason = "the harness keeps it for failed tests")]
+            {
+                eprintln!("machines are left: {error}");
+            }
         }
     }
 }
