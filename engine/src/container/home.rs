@@ -81,10 +81,15 @@ impl Container {
                 lodger.name()
             )));
         }
+        let mut switches = self.ground.networks.switches();
         let cards = self.join_networks().await?;
+        switches.mark_unchanged();
         let opened = self.open(cards).await;
         if opened.is_err() {
             self.leave_networks().await;
+        } else if switches.has_changed().unwrap_or_default() {
+            // From now on it is among those that are seen to.
+            self.plug_in_cards().await;
         }
         opened
     }

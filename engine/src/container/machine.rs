@@ -40,6 +40,12 @@ impl Machine {
         self.sandbox.ended().await.message.clone()
     }
 
+    /// Plugs its cards in again.
+    pub(super) async fn plug_in_cards(&self) -> Result<(), ContainerError> {
+        let plugged_in = self.sandbox.plug_in_cards().await;
+        plugged_in.map_err(|error| ContainerError::Machine(crate::http::error::chain(&error)))
+    }
+
     /// Connects to its agent anew.
     pub(super) async fn reconnect(&self) -> Result<Agent, ContainerError> {
         let agent = self.sandbox.reconnect().await;

@@ -17,6 +17,7 @@
 
 pub mod attach;
 mod build_line;
+mod cards;
 pub mod commit;
 mod create;
 pub mod document;

@@ -2,7 +2,7 @@
 //!
 //! The switch does the work ([`wire`]); it knows nothing but what it is told. What it was told is
 //! written down before, so that both this engine and the switch may end at any time: the engine
-//! finds its memory in the store, and a new switch is told everything ([`Service::restored`] then
+//! finds its memory in the store, and a new switch is told everything ([`Service::switches`] then
 //! says that cards must be plugged in again).
 //!
 //! A container is a *member* while it has a machine: it gets its addresses when it starts and gives
@@ -52,7 +52,6 @@ struct Inner {
     wire: Wire,
     /// Held through each change, so that the switch is told in the order of the changes.
     state: Mutex<State>,
-    restored: watch::Sender<u64>,
 }
 
 impl Service {
@@ -79,9 +78,8 @@ impl Service {
             networks.put(&network.id, &network).await?;
             state.networks.insert(network.id.clone(), network);
         }
-        let (wire, restored) = (Wire::new(folder), watch::Sender::new(0));
-        let state = Mutex::new(state);
-        let inner = Arc::new(Inner { networks, members, events, wire, state, restored });
+        let (wire, state) = (Wire::new(folder), Mutex::new(state));
+        let inner = Arc::new(Inner { networks, members, events, wire, state });
         tokio::spawn(keep_switch(Arc::downgrade(&inner), inner.wire.clone()));
         let service = Self(inner);
         service.0.find_switch().await;
@@ -115,11 +113,11 @@ impl Service {
         }
     }
 
-    /// Counts up each time that a new switch has taken the place of one that ended: cards have to
-    /// be plugged in again.
+    /// The process id of the switch that was told everything, once there is one. With each change
+    /// cards have to be plugged in again.
     #[must_use]
-    pub fn restored(&self) -> watch::Receiver<u64> {
-        self.0.restored.subscribe()
+    pub fn switches(&self) -> watch::Receiver<Option<u32>> {
+        self.0.wire.switches()
     }
 }
 
@@ -143,6 +141,5 @@ async fn keep_switch(inner: std::sync::Weak<Inner>, wire: Wire) {
         wire.died().await;
         let Some(inner) = inner.upgrade() else { return };
         inner.find_switch().await;
-        inner.restored.send_modify(|times| *times += 1);
     }
 }

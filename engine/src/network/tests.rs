@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write};
 use std::net::IpAddr;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::Command;
 use std::sync::Mutex as SyncMutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use switch::control::{self, Fault, FaultKind, Protocol, Published, Response, Status};
 
@@ -16,15 +18,18 @@ type Told = Arc<SyncMutex<Vec<String>>>;
 struct Fixture {
     root: tempfile::TempDir,
     told: Told,
+    /// What the switch says that its process is.
+    pid: Arc<AtomicU32>,
     networks: Service,
 }
 
 impl Fixture {
     async fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
-        let told = serve(&root);
+        let pid = Arc::new(AtomicU32::new(std::process::id()));
+        let told = serve(&root, &pid);
         let networks = Self::open(&root).await;
-        Self { root, told, networks }
+        Self { root, told, pid, networks }
     }
 
     async fn open(root: &tempfile::TempDir) -> Service {
@@ -54,35 +59,33 @@ impl Fixture {
 }
 
 /// A switch in this process, at the place where the service looks for one.
-fn serve(root: &tempfile::TempDir) -> Told {
+fn serve(root: &tempfile::TempDir, pid: &Arc<AtomicU32>) -> Told {
     let listener = UnixListener::bind(root.path().join("control.sock")).unwrap();
     let told = Told::default();
-    let shared = Arc::clone(&told);
+    let shared = (Arc::clone(&told), Arc::clone(pid));
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            let shared = Arc::clone(&shared);
-            std::thread::spawn(move || answer(stream.unwrap(), &shared));
+            let (told, pid) = shared.clone();
+            std::thread::spawn(move || answer(stream.unwrap(), &told, &pid));
         }
     });
     told
 }
 
-fn answer(stream: UnixStream, told: &Told) {
+fn answer(stream: UnixStream, told: &Told, pid: &AtomicU32) {
     let mut ports = HashSet::from([8080]);
     let mut writer = stream.try_clone().unwrap();
     for line in BufReader::new(stream).lines() {
         let Ok(request) = serde_json::from_str(&line.unwrap()) else { return };
-        let response = decide(&request, &mut ports);
+        let response = decide(&request, &mut ports, pid.load(Ordering::Relaxed));
         told.lock().unwrap().push(words(&request));
         let _ = writeln!(writer, "{}", serde_json::to_string(&response).unwrap());
     }
 }
 
-fn decide(request: &control::Request, ports: &mut HashSet<u16>) -> Response {
+fn decide(request: &control::Request, ports: &mut HashSet<u16>, pid: u32) -> Response {
     match request {
-        control::Request::Status => {
-            Response::Status(Box::new(Status { pid: std::process::id(), ..Status::default() }))
-        }
+        control::Request::Status => Response::Status(Box::new(Status { pid, ..Status::default() })),
         control::Request::Publish(p) if p.host_address.is_ipv6() => {
             Response::Published(Published { host_port: p.host_port })
         }
@@ -301,7 +304,7 @@ async fn new_engine_tells_a_switch_everything() {
     let fixture = Fixture::new().await;
     fixture.attach("c1", 0, "bridge").await.unwrap();
     fixture.networks.publish("c1", &[port(9000, 9000)]).await.unwrap();
-    let Fixture { root, told, networks } = fixture;
+    let Fixture { root, told, networks, .. } = fixture;
     drop(networks);
     told.lock().unwrap().clear();
     let networks = Fixture::open(&root).await;
@@ -309,6 +312,24 @@ async fn new_engine_tells_a_switch_everything() {
     assert!(told.starts_with("network bridge\nport c1-0 "), "{told}");
     assert!(told.contains("publish c1/0 127.0.0.1:9000 c1-0"), "{told}");
     assert_eq!(networks.members().await, ["c1"]);
+}
+
+#[tokio::test]
+async fn switch_in_place_of_one_that_died_is_told_everything_and_that_is_known() {
+    let fixture = Fixture::new().await;
+    let mut dying = Command::new("sleep").arg("1000").spawn().unwrap();
+    fixture.pid.store(dying.id(), Ordering::Relaxed);
+    fixture.attach("c1", 0, "bridge").await.unwrap();
+    let mut switches = fixture.networks.switches();
+    assert_eq!(*switches.borrow_and_update(), Some(dying.id()));
+    fixture.told();
+    fixture.pid.store(std::process::id(), Ordering::Relaxed);
+    dying.kill().unwrap();
+    dying.wait().unwrap();
+    switches.changed().await.unwrap();
+    assert_eq!(*switches.borrow(), Some(std::process::id()));
+    let told = fixture.told().join("\n");
+    assert!(told.starts_with("network bridge\nport c1-0 "), "{told}");
 }
 
 #[tokio::test]

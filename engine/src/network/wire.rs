@@ -15,7 +15,7 @@ use switch::client::{Client, ClientError};
 use switch::control::{Request, Response};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::NetworkError;
 
@@ -31,17 +31,25 @@ pub(super) struct Wire {
     client: Arc<Mutex<Option<Client>>>,
     /// Told each time that a switch ends.
     died: Arc<Notify>,
+    /// The switch that was told everything last.
+    switches: Arc<watch::Sender<Option<u32>>>,
 }
 
 impl Wire {
     /// With the switch's sockets in `folder`. Nothing is started yet.
     pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder, client: Arc::default(), died: Arc::default() }
+        let switches = Arc::new(watch::Sender::new(None));
+        Self { folder, client: Arc::default(), died: Arc::default(), switches }
     }
 
     /// Where cards connect.
     pub(super) fn cards(&self) -> PathBuf {
         self.folder.join("cards.sock")
+    }
+
+    /// The process id of the switch that was told everything last.
+    pub(super) fn switches(&self) -> watch::Receiver<Option<u32>> {
+        self.switches.subscribe()
     }
 
     fn control(&self) -> PathBuf {
@@ -117,6 +125,8 @@ impl Wire {
         let (client, pid) = blocking(move || restore(client, &everything)).await.map_err(talk)?;
         self.watch(pid);
         *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(client);
+        let is_another = |known: &mut Option<u32>| known.replace(pid) != Some(pid);
+        self.switches.send_if_modified(is_another);
         Ok(())
     }
 

@@ -1,5 +1,8 @@
 //! The document that a monitor makes a sandbox of.
 
+use std::fs;
+use std::io;
+use std::path::Path;
 use std::str::FromStr;
 
 use launch::Folder;
@@ -80,6 +83,14 @@ pub(super) fn compose(
     // Found here, an error is not a line of the monitor's log.
     vm_spec::Machine::try_from(document.clone())?;
     Ok(document)
+}
+
+/// The ids of the network cards in a machine's document.
+pub(super) fn cards(file: &Path) -> io::Result<Vec<String>> {
+    let document: VmSpec = serde_json::from_slice(&fs::read(file)?)?;
+    let components = document.components.iter();
+    let cards = components.filter(|(_, component)| matches!(component, Component::Net(_)));
+    Ok(cards.map(|(id, _)| id.to_string()).collect())
 }
 
 fn disk(disk: &Disk, backend: ComponentId) -> Component {

@@ -36,6 +36,14 @@ pub enum ControlError {
     /// The system does not let its monitor end.
     #[error("Failed to end the machine {0}: its monitor was killed and is still there")]
     Undead(String),
+    /// What it was made of cannot be read.
+    #[error("Failed to read the document of the machine {name}")]
+    Document {
+        /// The machine.
+        name: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The engine is ending.
     #[error("Failed to {what} the machine {name}: the engine is ending")]
     Ending {
@@ -130,6 +138,16 @@ impl Vm {
     /// Its monitor's metrics, as Prometheus reads them.
     pub async fn metrics(&self) -> Result<String, ControlError> {
         self.ask("measure", Client::metrics).await
+    }
+
+    /// Plugs its cards in, so that those whose switch went look for it again. Nothing changes for
+    /// the others.
+    pub async fn plug_in_cards(&self) -> Result<(), ControlError> {
+        let cards = super::document::cards(&self.folder.spec_file())
+            .map_err(|source| ControlError::Document { name: self.id().to_owned(), source })?;
+        let plug_in =
+            move |client: &Client| cards.iter().try_for_each(|c| client.set_link(c, true));
+        self.ask("plug in the cards of", plug_in).await
     }
 
     /// Removes what it had on the host while it ran. To be called once it has ended.

@@ -8,6 +8,7 @@ use agent_protocol::message::{ContainerState, ContainerStatus, ListContainers, R
 
 use super::RemoveOptions;
 use super::supervise::{End, Pumps, supervise};
+use crate::container::cards::keep_plugged_in;
 use crate::container::live::{Container, Run};
 use crate::container::machine::Machine;
 use crate::container::record::Phase;
@@ -47,6 +48,8 @@ impl Service {
         for container in &up {
             container.find_again().await;
         }
+        // The switch may have gone while there was no engine.
+        tokio::spawn(keep_plugged_in(Arc::downgrade(&self.ground)));
         for container in all {
             container.resume_life();
         }
