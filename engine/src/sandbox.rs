@@ -33,11 +33,11 @@ use tokio::sync::Semaphore;
 
 pub use console::file as console_file;
 pub use disk::{DiskError, Disks};
-pub use document::{DocumentError, console_limit};
+pub use document::{CardEnd, DocumentError, console_limit};
 pub use guest::{Guest, GuestError, GuestOverrides};
 pub use launch::{EndRecord, events};
 pub use life::Sandbox;
-pub use spec::{Card, Disk, DiskContent, SandboxSpec, Share};
+pub use spec::{Cable, Card, Disk, DiskContent, SandboxSpec, Share};
 pub use start::Adopted;
 pub use vm::{ControlError, Vm};
 

@@ -66,14 +66,28 @@ fn put_network(switch: &mut Switch, spec: Network) -> Result<Response, Fault> {
                 format!("network {}: a port has {address}, which would be outside", spec.id),
             ));
         }
-        network.spec = spec;
+        if network.spec != spec {
+            network.spec = spec.clone();
+            open_counters(switch, &spec)?;
+        }
         return Ok(Response::Done);
     }
     if core.networks.len() >= MAX_NETWORKS {
         return Err(fault(FaultKind::Limit, format!("there are {MAX_NETWORKS} networks")));
     }
-    core.networks.insert(spec.id.clone(), network::Network::new(spec));
+    open_counters(switch, &spec)?;
+    switch.core.networks.insert(spec.id.clone(), network::Network::new(spec));
     Ok(Response::Done)
+}
+
+/// Where the name server of a network is asked that is not the switch's own.
+fn open_counters(switch: &mut Switch, spec: &Network) -> Result<(), Fault> {
+    let opened = switch.dns.open_counters(&mut switch.core, spec);
+    opened.map_err(|error| {
+        switch.dns.close_counters(&spec.id);
+        let gateway = spec.subnets.first().map_or(IpAddr::from([0; 4]), |first| first.gateway);
+        listen_fault(SocketAddr::new(gateway, 53), &error)
+    })
 }
 
 fn check_network(spec: &Network) -> Result<(), Fault> {
@@ -111,6 +125,7 @@ fn remove_network(switch: &mut Switch, id: &str) -> Result<Response, Fault> {
             return Err(fault(FaultKind::InUse, format!("network {id} has {count} ports")));
         }
         switch.core.networks.remove(id);
+        switch.dns.close_counters(id);
     }
     Ok(Response::Done)
 }

@@ -197,6 +197,11 @@ impl Switch {
             Source::Question => self.dns.question_is_ready(core, id),
             Source::DnsStream => self.dns.stream_is_ready(core, id, flags),
             Source::Publication => self.arrive(id),
+            Source::DnsCounter => {
+                if let Err(error) = self.dns.counter_is_ready(core, id) {
+                    self.pause(token, &error);
+                }
+            }
         }
     }
 
@@ -208,7 +213,10 @@ impl Switch {
             Source::Echo => self.echo.timer(core, id),
             Source::Question => self.dns.question_timer(core, id),
             Source::DnsStream => self.dns.stream_timer(core, id),
-            Source::ControlListener | Source::CardListener | Source::Publication => {
+            Source::ControlListener
+            | Source::CardListener
+            | Source::Publication
+            | Source::DnsCounter => {
                 self.paused.remove(&token);
                 self.watch_listener(token, EventFlags::IN);
             }
@@ -226,7 +234,12 @@ impl Switch {
 
     fn watch_listener(&self, token: Token, flags: EventFlags) {
         let listener = self.listeners.get(&token.source).map(AsFd::as_fd);
-        let Some(fd) = listener.or_else(|| self.publications.fd(token.id)) else { return };
+        let Some(fd) = listener
+            .or_else(|| self.publications.fd(token.id))
+            .or_else(|| self.dns.counter_fd(token.id))
+        else {
+            return;
+        };
         if let Err(error) = self.core.poller.rewatch(fd, token, flags) {
             log::error!("failed to watch a listening socket: {error}");
         }

@@ -55,6 +55,7 @@ impl Switch {
             subnets: vec![subnet],
             internal: false,
             isolate_host: false,
+            on_host: false,
             mtu: MAX_MTU,
             domain: None,
         };

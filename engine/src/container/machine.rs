@@ -40,6 +40,14 @@ impl Machine {
         self.sandbox.ended().await.message.clone()
     }
 
+    /// Which of its network cards are taps; the others are ports of the switch.
+    pub(super) fn taps(&self) -> Result<Vec<bool>, ContainerError> {
+        let cards = self.sandbox.cards();
+        let cards =
+            cards.map_err(|error| ContainerError::Machine(crate::http::error::chain(&error)))?;
+        Ok(cards.iter().map(|card| card.is_tap).collect())
+    }
+
     /// Plugs its cards in again.
     pub(super) async fn plug_in_cards(&self) -> Result<(), ContainerError> {
         let plugged_in = self.sandbox.plug_in_cards().await;

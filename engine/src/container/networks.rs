@@ -16,9 +16,9 @@ use crate::http::ApiError;
 use crate::http::error::chain;
 use crate::network::{
     EndpointRequest, HOST, Joined, Joining, NetworkError, PortRequest, Publication, Service,
-    endpoint_settings,
+    endpoint_settings, tap_name,
 };
-use crate::sandbox::Card;
+use crate::sandbox::{Cable, Card};
 
 /// Cards of a machine that has any, at least: those without a network are for networks that come
 /// while it runs.
@@ -118,11 +118,20 @@ impl Container {
             .filter(|joined| joined.network.has_cards())
             .map(|joined| (joined.attachment.slot, joined))
             .collect();
-        let Some(last) = places.keys().max() else { return Ok(Vec::new()) };
+        let (Some(last), Some(first)) = (places.keys().max(), places.keys().min()) else {
+            return Ok(Vec::new());
+        };
         let card = |slot: u8| {
             let (default, port) = Service::card(&self.id, slot);
             let mac = places.get(&slot).map_or(default, |joined| joined.attachment.mac);
-            Card { mac: MacAddr::new(mac.0), socket: self.ground.networks.socket(), port }
+            // Spare ones are as the first.
+            let joined = places.get(&slot).or_else(|| places.get(first));
+            let cable = if joined.is_some_and(|joined| joined.network.on_kernel_bridge()) {
+                Cable::Tap(tap_name(&self.id, slot))
+            } else {
+                Cable::Switch { socket: self.ground.networks.socket(), port }
+            };
+            Card { mac: MacAddr::new(mac.0), cable }
         };
         Ok((0..CARDS.max(last.saturating_add(1))).map(card).collect())
     }
@@ -160,6 +169,7 @@ impl Container {
         if cards.is_empty() {
             return Ok(());
         }
+        self.ground.networks.plug_in(&self.id).await.map_err(refused)?;
         // The others are for networks to come, and not for the container to see.
         configure(machine, cards, true).await
     }
@@ -177,7 +187,17 @@ impl Container {
         if let Some(run) = self.run() {
             let taken = self.ground.networks.joined(&self.id).await;
             let slots: Vec<_> = taken.iter().map(|joined| joined.attachment.slot).collect();
-            let free = (0..CARDS).find(|slot| !slots.contains(slot)).ok_or_else(too_many)?;
+            let taps = run.machine.taps()?;
+            if taps.is_empty() {
+                // It was on no network when it started.
+                let text = "its machine has no network card: stop the container first";
+                return Err(ContainerError::Conflict(text.to_owned()));
+            }
+            let fits = |slot: &u8| {
+                let is_tap = taps.get(usize::from(*slot)).copied();
+                !slots.contains(slot) && is_tap == Some(found.on_kernel_bridge())
+            };
+            let free = (0..CARDS).find(fits).ok_or_else(too_many)?;
             let name = self.name();
             let joining = Joining { id: &self.id, name: &name, slot: free };
             // The card is there already, with the address that it was made with.
@@ -188,16 +208,14 @@ impl Container {
             if let Err(error) = configured {
                 // The error that is told is why.
                 let _ = self.ground.networks.detach(&self.id, network).await;
-                // One that was on no network when it started has none.
-                let sure = taken.iter().any(|joined| joined.network.has_cards());
-                let text = "its machine has no network card: stop the container first";
-                return Err(if sure { error } else { ContainerError::Conflict(text.to_owned()) });
+                return Err(error);
             }
         }
         self.change(|record| drop(record.endpoints.insert(found.name, settings))).await
     }
 
     async fn plug_in(&self, machine: &Machine, joined: &Joined) -> Result<(), ContainerError> {
+        self.ground.networks.plug_in(&self.id).await.map_err(refused)?;
         configure(machine, vec![joined.card(false)], false).await?;
         self.update_files(machine).await
     }
@@ -336,7 +354,10 @@ fn address(text: &str) -> Result<IpAddr, ContainerError> {
 }
 
 fn too_many() -> ContainerError {
-    ContainerError::Conflict(format!("a container is on at most {CARDS} networks while it runs"))
+    ContainerError::Conflict(format!(
+        "a container is on at most {CARDS} networks while it runs, and comes onto further ones of \
+         its first one's kind: on bridges of the kernel, or not"
+    ))
 }
 
 fn refused(error: NetworkError) -> ContainerError {

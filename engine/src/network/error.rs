@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use axum::http::StatusCode;
 use switch::client::ClientError;
 
+use super::kernel::KernelError;
 use crate::http::ApiError;
 use crate::store::StoreError;
 
@@ -106,6 +107,14 @@ pub enum NetworkError {
         /// Why.
         source: io::Error,
     },
+    /// The kernel's side of it, which a bridge of the kernel has.
+    #[error("Failed to set up the network of {subject}")]
+    Kernel {
+        /// The container or network.
+        subject: String,
+        /// Why.
+        source: KernelError,
+    },
     /// The store fails.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -128,6 +137,8 @@ impl NetworkError {
             | Self::Attached { .. }
             | Self::AddressInUse(_) => StatusCode::FORBIDDEN,
             Self::Invalid(_) | Self::Ambiguous(_) => StatusCode::BAD_REQUEST,
+            Self::Kernel { source: KernelError::Unreachable(_), .. } => StatusCode::BAD_REQUEST,
+            Self::Kernel { source: KernelError::Privilege, .. } => StatusCode::FORBIDDEN,
             Self::Unsupported(_) => StatusCode::NOT_IMPLEMENTED,
             Self::NoPool
             | Self::Full { .. }
@@ -135,6 +146,7 @@ impl NetworkError {
             | Self::PortInUse { .. }
             | Self::Switch { .. }
             | Self::Start { .. }
+            | Self::Kernel { .. }
             | Self::Store(_)
             | Self::Id(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }

@@ -33,6 +33,14 @@ impl Service {
         // The switch hears of it with the first container on it.
         self.0.networks.put(&network.id, &network).await?;
         state.networks.insert(network.id.clone(), network.clone());
+        if network.on_kernel_bridge()
+            && let Err(error) = self.0.settle(&state, &network.name).await
+        {
+            state.networks.remove(&network.id);
+            self.0.networks.remove(&network.id).await?;
+            self.0.follow(&state, &network.name).await;
+            return Err(error);
+        }
         self.0.emit("create", &network, None);
         Ok(network)
     }
@@ -87,6 +95,7 @@ impl Service {
         }
         self.0.networks.remove(&network.id).await?;
         state.networks.remove(&network.id);
+        self.0.follow(&state, &network.name).await;
         if !state.members.is_empty() {
             let remove = control::Request::RemoveNetwork(NetworkName { id: network.id.clone() });
             let told = self.0.wire.tell(&network.name, || state.everything(), vec![remove]).await;

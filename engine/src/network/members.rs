@@ -8,7 +8,7 @@ use switch::control::{self, PortName};
 
 use super::model::{Attachment, Member, Network};
 use super::state::{self, State};
-use super::{Inner, NetworkError, Service};
+use super::{Inner, NetworkError, Service, tap_name};
 use crate::container::{names, short_id};
 
 /// How a container wants to be on a network.
@@ -97,6 +97,12 @@ impl Service {
         let attachment = state.place(joining, &network, request)?;
         member.attachments.push(attachment.clone());
         self.0.remember(&mut state, joining.id, member).await?;
+        if network.on_kernel_bridge()
+            && let Err(error) = self.0.settle(&state, joining.name).await
+        {
+            self.0.recall(&mut state, joining.id, before).await;
+            return Err(error);
+        }
         if network.has_cards() {
             let put = vec![
                 control::Request::PutNetwork(state::put_network(&network)),
@@ -105,6 +111,7 @@ impl Service {
             let told = self.0.wire.tell(joining.name, || state.everything(), put).await;
             if let Err(error) = told {
                 self.0.recall(&mut state, joining.id, before).await;
+                self.0.follow(&state, joining.name).await;
                 return Err(error);
             }
         }
@@ -136,6 +143,7 @@ impl Service {
         let name = member.name.clone();
         self.0.remember(&mut state, id, member).await?;
         self.0.tell_or_log(&state, &name, requests).await;
+        self.0.follow(&state, &name).await;
         self.0.emit("disconnect", &network, Some(id));
         Ok(Joined { network, attachment })
     }
@@ -156,10 +164,33 @@ impl Service {
             .collect();
         self.0.recall(&mut state, id, None).await;
         self.0.tell_or_log(&state, &member.name, requests).await;
+        self.0.follow(&state, &member.name).await;
         for attachment in &member.attachments {
             if let Some(network) = state.networks.get(&attachment.network) {
                 self.0.emit("disconnect", network, Some(id));
             }
+        }
+        Ok(())
+    }
+
+    /// The machine of a container is there, and with it its taps: they come onto their bridges.
+    ///
+    /// # Errors
+    ///
+    /// One is missing, or the kernel refuses.
+    pub async fn plug_in(&self, id: &str) -> Result<(), NetworkError> {
+        let state = self.0.state.lock().await;
+        let Some(member) = state.members.get(id) else { return Ok(()) };
+        let on_bridges = member.attachments.iter().filter(|a| state.on_kernel_bridge(a));
+        let taps: Vec<_> = on_bridges.map(|a| tap_name(id, a.slot)).collect();
+        if taps.is_empty() {
+            return Ok(());
+        }
+        self.0.settle(&state, &member.name).await?;
+        for tap in taps {
+            let there = self.0.kernel.check_tap(&tap).await;
+            there
+                .map_err(|source| NetworkError::Kernel { subject: member.name.clone(), source })?;
         }
         Ok(())
     }

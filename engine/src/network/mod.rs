@@ -10,6 +10,7 @@
 
 mod document;
 mod error;
+mod kernel;
 mod life;
 mod members;
 mod model;
@@ -30,6 +31,9 @@ use tokio::sync::{Mutex, watch};
 
 pub use self::document::endpoint_settings;
 pub use self::error::NetworkError;
+use self::kernel::Kernel;
+pub use self::kernel::KernelError;
+pub(crate) use self::kernel::tap_name;
 pub use self::life::Neighbour;
 pub use self::members::{EndpointRequest, Joined, Joining};
 pub use self::model::{Attachment, BRIDGE, HOST, Member, NONE, Network, Publication, Subnet};
@@ -50,19 +54,25 @@ struct Inner {
     members: Table<Member>,
     events: Bus,
     wire: Wire,
+    kernel: Kernel,
     /// Held through each change, so that the switch is told in the order of the changes.
     state: Mutex<State>,
 }
 
 impl Service {
     /// The networks that `store` knows; `bridge` and `none` are made where they are missing. The
-    /// switch's sockets are in `folder`. Where members are on record, a switch that was away is
+    /// switch's sockets are in `folder`; `identity` is the engine's own. Where members are on record, a switch that was away is
     /// told of them.
     ///
     /// # Errors
     ///
     /// Where the store fails.
-    pub async fn open(store: &Store, folder: PathBuf, events: Bus) -> Result<Self, NetworkError> {
+    pub async fn open(
+        store: &Store,
+        folder: PathBuf,
+        identity: &str,
+        events: Bus,
+    ) -> Result<Self, NetworkError> {
         let (networks, members) = (store.table::<Network>(), store.table::<Member>());
         let mut state = State::new(networks.list()?, members.list()?);
         let missing = |name| !state.networks.values().any(|network| network.name == name);
@@ -79,9 +89,18 @@ impl Service {
             state.networks.insert(network.id.clone(), network);
         }
         let (wire, state) = (Wire::new(folder), Mutex::new(state));
-        let inner = Arc::new(Inner { networks, members, events, wire, state });
+        let inner = Arc::new(Inner {
+            networks,
+            members,
+            events,
+            wire,
+            kernel: Kernel::new(identity),
+            state,
+        });
         tokio::spawn(keep_switch(Arc::downgrade(&inner), inner.wire.clone()));
+        tokio::spawn(keep_links(Arc::downgrade(&inner)));
         let service = Self(inner);
+        service.0.settle_or_log().await;
         service.0.find_switch().await;
         Ok(service)
     }
@@ -122,6 +141,25 @@ impl Service {
 }
 
 impl Inner {
+    /// Lets the kernel follow.
+    async fn settle(&self, state: &State, subject: &str) -> Result<(), NetworkError> {
+        let settled = self.kernel.settle(state).await;
+        let subject = || subject.to_owned();
+        settled.map_err(|source| NetworkError::Kernel { subject: subject(), source })
+    }
+
+    /// As [`Self::settle`], where nobody waits for an answer.
+    async fn settle_or_log(&self) {
+        let state = self.state.lock().await;
+        self.follow(&state, "all containers").await;
+    }
+
+    async fn follow(&self, state: &State, subject: &str) {
+        if let Err(error) = self.settle(state, subject).await {
+            log::error!("{}", crate::http::error::chain(&error));
+        }
+    }
+
     /// Where there are members there has to be a switch.
     async fn find_switch(&self) {
         let state = self.state.lock().await;
@@ -132,6 +170,16 @@ impl Inner {
         if let Err(error) = told {
             log::error!("{}", crate::http::error::chain(&error));
         }
+    }
+}
+
+/// As long as the service lives: links that somebody changed are put right.
+async fn keep_links(inner: std::sync::Weak<Inner>) {
+    loop {
+        let Some(changed) = inner.upgrade().map(|inner| inner.kernel.changes()) else { return };
+        changed.notified().await;
+        let Some(inner) = inner.upgrade() else { return };
+        inner.settle_or_log().await;
     }
 }
 

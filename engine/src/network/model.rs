@@ -13,6 +13,9 @@ use crate::store::Record;
 
 /// The network of containers that name none.
 pub const BRIDGE: &str = "bridge";
+/// The driver of networks that are bridges of the host's kernel. Clients say `bridge` where nobody
+/// chose, so that cannot be its name.
+pub(super) const KERNEL_BRIDGE: &str = "kernel-bridge";
 /// The network without anything.
 pub const NONE: &str = "none";
 /// Docker's network that is the host's: a machine cannot be on it.
@@ -25,7 +28,8 @@ pub struct Network {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// `bridge`, or `null` for the one without anything. Both `bridge` and `user` are the switch.
+    /// `bridge` or `user`, which are the switch, `kernel-bridge`, or `null` for the one without
+    /// anything.
     pub driver: String,
     /// At most one of each family; none of the network without anything.
     pub subnets: Vec<Subnet>,
@@ -64,6 +68,12 @@ impl Network {
     #[must_use]
     pub fn has_cards(&self) -> bool {
         !self.subnets.is_empty()
+    }
+
+    /// Whether it is a bridge of the host's kernel.
+    #[must_use]
+    pub fn on_kernel_bridge(&self) -> bool {
+        self.driver == KERNEL_BRIDGE
     }
 
     /// Its subnet of the family of IPv6, or else of IPv4.

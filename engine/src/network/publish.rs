@@ -1,13 +1,14 @@
 //! Ports of the host that lead to containers.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use switch::client::ClientError;
 use switch::control::{self, FaultKind, Protocol, PublicationName, Response};
 
-use super::model::{Member, Publication};
-use super::state::{State, publication_id, put_publication};
-use super::{Inner, NetworkError, Service};
+use super::model::{Attachment, Member, Publication};
+use super::state::{State, port, publication_id, put_publication};
+use super::{Inner, KernelError, NetworkError, Service};
 
 /// A port that is to lead to a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,10 +39,10 @@ impl Service {
     ) -> Result<Vec<Publication>, NetworkError> {
         let mut state = self.0.state.lock().await;
         let Some(before) = state.members.get(id).cloned() else { return Ok(Vec::new()) };
-        let Some(port) = state.way_in(id, &before) else { return Ok(Vec::new()) };
+        let Some(way_in) = state.way_in(&before).cloned() else { return Ok(Vec::new()) };
         let mut member = before.clone();
         for request in requests {
-            let published = self.0.publish_one(&state, id, &member, &port, *request).await;
+            let published = self.0.publish_one(&state, id, &member, &way_in, *request).await;
             match published {
                 Ok(publications) => member.publications.extend(publications),
                 Err(error) => {
@@ -56,6 +57,11 @@ impl Service {
         // ends in between, what it published ends with the container's port.
         if let Err(error) = self.0.remember(&mut state, id, member.clone()).await {
             self.0.withdraw(&state, id, &member, before.publications.len()).await;
+            return Err(error);
+        }
+        if let Err(error) = self.0.settle(&state, &member.name).await {
+            self.0.recall(&mut state, id, Some(before)).await;
+            self.0.follow(&state, &member.name).await;
             return Err(error);
         }
         Ok(published)
@@ -89,7 +95,7 @@ impl Inner {
         state: &State,
         id: &str,
         member: &Member,
-        port: &str,
+        way_in: &Attachment,
         request: PortRequest,
     ) -> Result<Vec<Publication>, NetworkError> {
         let number = member.publications.len();
@@ -102,7 +108,7 @@ impl Inner {
                 host_address: address,
                 host_port,
             };
-            let mut done = match self.listen(state, name, id, number, port, wanted).await {
+            let mut done = match self.listen(state, name, id, number, way_in, wanted).await {
                 Err(error) if is_taken(&error) => continue,
                 done => vec![done?],
             };
@@ -111,7 +117,7 @@ impl Inner {
             }
             let (address, host_port) = (IpAddr::V6(Ipv6Addr::UNSPECIFIED), done[0].host_port);
             let wanted = Publication { host_address: address, host_port, ..wanted };
-            match self.listen(state, name, id, number + 1, port, wanted).await {
+            match self.listen(state, name, id, number + 1, way_in, wanted).await {
                 Ok(publication) => done.push(publication),
                 // A host without IPv6, or one whose IPv4 addresses are served by IPv6 sockets.
                 Err(error) => log::debug!("{}", crate::http::error::chain(&error)),
@@ -127,9 +133,18 @@ impl Inner {
         name: &str,
         id: &str,
         number: usize,
-        port: &str,
+        way_in: &Attachment,
         wanted: Publication,
     ) -> Result<Publication, NetworkError> {
+        if state.on_kernel_bridge(way_in) {
+            let reserved = self.kernel.reserve(&wanted, &way_in.addresses).await;
+            let subject = || name.to_owned();
+            return match reserved {
+                Ok(host_port) => Ok(Publication { host_port, ..wanted }),
+                Err(source) => Err(NetworkError::Kernel { subject: subject(), source }),
+            };
+        }
+        let port = &port(id, way_in.slot);
         let publish = control::Request::Publish(put_publication(id, number, port, wanted));
         let responses = self.wire.tell(name, || state.everything(), vec![publish]).await?;
         match responses.first() {
@@ -151,10 +166,18 @@ impl Inner {
             .map(control::Request::Unpublish)
             .collect();
         self.tell_or_log(state, &member.name, requests).await;
+        self.follow(state, &member.name).await;
     }
 }
 
 fn is_taken(error: &NetworkError) -> bool {
-    let NetworkError::Switch { source, .. } = error else { return false };
-    source.fault().is_some_and(|fault| fault.kind == FaultKind::InUse)
+    match error {
+        NetworkError::Switch { source, .. } => {
+            source.fault().is_some_and(|fault| fault.kind == FaultKind::InUse)
+        }
+        NetworkError::Kernel { source: KernelError::Port { source, .. }, .. } => {
+            source.kind() == io::ErrorKind::AddrInUse
+        }
+        _ => false,
+    }
 }

@@ -7,13 +7,17 @@ use switch::address::Cidr;
 use switch::control::{MAX_MTU, MIN_MTU};
 use time::OffsetDateTime;
 
-use super::model::{BRIDGE, HOST, NONE, Network, Subnet};
+use super::model::{BRIDGE, HOST, KERNEL_BRIDGE, NONE, Network, Subnet};
 use super::range::Range;
 use super::{NetworkError, pools};
 use crate::container::names;
 
 /// The driver's option for the longest packet.
 const MTU: &str = "com.docker.network.driver.mtu";
+
+/// Bytes of a packet on a bridge of the kernel: what leaves the host is no longer as a rule, and
+/// cards let the kernel cut what is.
+const ETHERNET_MTU: u16 = 1_500;
 
 /// A network to be made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,7 +60,7 @@ impl Request {
     pub(super) fn into_network(self, taken: &[Range]) -> Result<Network, NetworkError> {
         check_name(&self.name)?;
         match self.driver.as_str() {
-            "" | "default" | BRIDGE | "user" => {}
+            "" | "default" | BRIDGE | "user" | KERNEL_BRIDGE => {}
             "host" | "null" => {
                 let text = format!("only one instance of \"{}\" network is allowed", self.driver);
                 return Err(NetworkError::Invalid(text));
@@ -70,9 +74,12 @@ impl Request {
                 return Err(NetworkError::NotFound(text));
             }
         }
-        let mtu = mtu(&self.options)?;
+        let driver = match self.driver.as_str() {
+            chosen @ ("user" | KERNEL_BRIDGE) => chosen,
+            _ => BRIDGE,
+        };
+        let mtu = mtu(&self.options, if driver == KERNEL_BRIDGE { ETHERNET_MTU } else { MAX_MTU })?;
         let subnets = subnets(&self.subnets, self.ipv6, taken)?;
-        let driver = if self.driver == "user" { "user" } else { BRIDGE };
         Ok(Network {
             id: names::new_id().map_err(|error| NetworkError::Id(error.to_string()))?,
             name: self.name,
@@ -104,10 +111,10 @@ fn check_name(name: &str) -> Result<(), NetworkError> {
     )))
 }
 
-fn mtu(options: &HashMap<String, String>) -> Result<u16, NetworkError> {
-    let Some(text) = options.get(MTU) else { return Ok(MAX_MTU) };
+fn mtu(options: &HashMap<String, String>, default: u16) -> Result<u16, NetworkError> {
+    let Some(text) = options.get(MTU) else { return Ok(default) };
     // 0 is Docker's word for the default.
-    let mtu = text.parse().ok().map(|mtu| if mtu == 0 { MAX_MTU } else { mtu });
+    let mtu = text.parse().ok().map(|mtu| if mtu == 0 { default } else { mtu });
     mtu.filter(|mtu| (MIN_MTU..=MAX_MTU).contains(mtu)).ok_or_else(|| {
         NetworkError::Invalid(format!("invalid {MTU} \"{text}\": {MIN_MTU} to {MAX_MTU} bytes"))
     })

@@ -93,7 +93,12 @@ impl State {
 
     /// The requests for all publications of a member, if any of its networks leads outside.
     pub(super) fn publish(&self, id: &str, member: &Member) -> Vec<control::Request> {
-        let Some(port) = self.way_in(id, member) else { return Vec::new() };
+        let Some(attachment) = self.way_in(member) else { return Vec::new() };
+        // Those lead through the kernel.
+        if self.on_kernel_bridge(attachment) {
+            return Vec::new();
+        }
+        let port = port(id, attachment.slot);
         let requests = member.publications.iter().enumerate();
         requests
             .map(|(number, publication)| {
@@ -102,14 +107,17 @@ impl State {
             .collect()
     }
 
-    /// The port that publications lead to.
-    pub(super) fn way_in(&self, id: &str, member: &Member) -> Option<String> {
+    pub(super) fn on_kernel_bridge(&self, attachment: &Attachment) -> bool {
+        self.networks.get(&attachment.network).is_some_and(Network::on_kernel_bridge)
+    }
+
+    /// Where publications lead to.
+    pub(super) fn way_in<'a>(&self, member: &'a Member) -> Option<&'a Attachment> {
         let leads_outside = |attachment: &&Attachment| {
             let network = self.networks.get(&attachment.network);
             network.is_some_and(|network| network.has_cards() && !network.internal)
         };
-        let attachment = member.attachments.iter().find(leads_outside)?;
-        Some(port(id, attachment.slot))
+        member.attachments.iter().find(leads_outside)
     }
 }
 
@@ -122,6 +130,7 @@ pub(super) fn put_network(network: &Network) -> control::Network {
             .collect(),
         internal: network.internal,
         isolate_host: false,
+        on_host: network.on_kernel_bridge(),
         mtu: network.mtu,
         domain: Some(network.name.clone()),
     }

@@ -34,7 +34,7 @@ impl Fixture {
 
     async fn open(root: &tempfile::TempDir) -> Service {
         let store = Store::open(&root.path().join("engine.redb")).unwrap();
-        Service::open(&store, root.path().to_owned(), Bus::new()).await.unwrap()
+        Service::open(&store, root.path().to_owned(), "test", Bus::new()).await.unwrap()
     }
 
     /// What was asked since the last time.

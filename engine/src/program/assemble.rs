@@ -30,7 +30,7 @@ pub(super) async fn engine(args: &Args, paths: &Paths) -> anyhow::Result<Engine>
     let rootless = !rustix::process::geteuid().is_root();
     let events = events::Bus::new();
     let volumes = volume::Service::open(&store, paths.volumes(), events.clone()).await?;
-    let networks = network::Service::open(&store, paths.switch(), events.clone()).await?;
+    let networks = network::Service::open(&store, paths.switch(), &id, events.clone()).await?;
     let store_of_images = image::Store::open(&paths.images())?;
     let images = image_service::Service::new(store_of_images.clone(), events.clone())?;
     let machines = machines(args, paths);

@@ -9,12 +9,12 @@ use launch::Folder;
 use vm_spec::{
     BalloonSpec, CacheMode, Component, ComponentId, DiskCompositeSpec, DiskFileSpec, DiskSpec,
     EntropySpec, FsSpec, HostFolderSpec, IdError, NetSpec, SerialSpec, SpecError, StreamSpec,
-    SwitchPortSpec, TokenBucket, VmSpec, VsockSpec, VsockUnixSpec,
+    SwitchPortSpec, TapSpec, TokenBucket, VmSpec, VsockSpec, VsockUnixSpec,
 };
 
 use super::console;
 use super::guest::Guest;
-use super::spec::{Card, Disk, DiskContent, SandboxSpec, Share};
+use super::spec::{Cable, Card, Disk, DiskContent, SandboxSpec, Share};
 
 /// The guest's context id; each machine has a vsock of its own.
 const GUEST_CID: u32 = 3;
@@ -65,7 +65,7 @@ pub(super) fn compose(
         let device =
             NetSpec { mac: Some(card.mac), ..NetSpec::new(ComponentId::from_str(&backend)?) };
         add(&id, Component::Net(device))?;
-        add(&backend, port(card))?;
+        add(&backend, cable(card))?;
     }
     let backend = ComponentId::from_str("agent")?;
     add("vsock", Component::Vsock(VsockSpec { backend, slot: None, cid: GUEST_CID }))?;
@@ -85,12 +85,25 @@ pub(super) fn compose(
     Ok(document)
 }
 
-/// The ids of the network cards in a machine's document.
-pub(super) fn cards(file: &Path) -> io::Result<Vec<String>> {
+/// A network card in a machine's document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CardEnd {
+    /// Its id.
+    pub id: String,
+    /// Whether it is a tap, and else a port of the switch.
+    pub is_tap: bool,
+}
+
+/// The network cards in a machine's document, in order.
+pub(super) fn cards(file: &Path) -> io::Result<Vec<CardEnd>> {
     let document: VmSpec = serde_json::from_slice(&fs::read(file)?)?;
-    let components = document.components.iter();
-    let cards = components.filter(|(_, component)| matches!(component, Component::Net(_)));
-    Ok(cards.map(|(id, _)| id.to_string()).collect())
+    let components = &document.components;
+    let cards = components.iter().filter_map(|(id, component)| {
+        let Component::Net(card) = component else { return None };
+        let is_tap = matches!(components.get(&card.backend), Some(Component::Tap(_)));
+        Some(CardEnd { id: id.to_string(), is_tap })
+    });
+    Ok(cards.collect())
 }
 
 fn disk(disk: &Disk, backend: ComponentId) -> Component {
@@ -126,8 +139,13 @@ fn folder_of(share: &Share) -> Component {
     })
 }
 
-fn port(card: &Card) -> Component {
-    Component::SwitchPort(SwitchPortSpec { socket: card.socket.clone(), port: card.port.clone() })
+fn cable(card: &Card) -> Component {
+    match &card.cable {
+        Cable::Switch { socket, port } => {
+            Component::SwitchPort(SwitchPortSpec { socket: socket.clone(), port: port.clone() })
+        }
+        Cable::Tap(name) => Component::Tap(TapSpec { name: name.clone() }),
+    }
 }
 
 fn console_device(backend: ComponentId) -> Component {

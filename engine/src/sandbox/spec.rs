@@ -50,13 +50,25 @@ pub struct Share {
     pub read_only: bool,
 }
 
-/// A network card, connected to a port of the switch.
+/// A network card.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Card {
     /// Its address.
     pub mac: MacAddr,
-    /// The switch's socket for cards.
-    pub socket: PathBuf,
-    /// The port's name.
-    pub port: String,
+    /// Its other end.
+    pub cable: Cable,
+}
+
+/// What a card is connected to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cable {
+    /// A port of the switch.
+    Switch {
+        /// The switch's socket for cards.
+        socket: PathBuf,
+        /// The port's name.
+        port: String,
+    },
+    /// A tap of this name, which the monitor makes and which ends with it.
+    Tap(String),
 }

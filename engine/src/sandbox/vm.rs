@@ -8,6 +8,7 @@ use api::vm::wire::InstanceState;
 use launch::{EndRecord, Folder};
 use tokio::time::timeout;
 
+use super::document::CardEnd;
 use super::monitor::Monitor;
 
 /// How long a monitor may take to answer, or to end its machine.
@@ -140,13 +141,19 @@ impl Vm {
         self.ask("measure", Client::metrics).await
     }
 
+    /// Its network cards, in order.
+    pub fn cards(&self) -> Result<Vec<CardEnd>, ControlError> {
+        let cards = super::document::cards(&self.folder.spec_file());
+        cards.map_err(|source| ControlError::Document { name: self.id().to_owned(), source })
+    }
+
     /// Plugs its cards in, so that those whose switch went look for it again. Nothing changes for
     /// the others.
     pub async fn plug_in_cards(&self) -> Result<(), ControlError> {
-        let cards = super::document::cards(&self.folder.spec_file())
-            .map_err(|source| ControlError::Document { name: self.id().to_owned(), source })?;
-        let plug_in =
-            move |client: &Client| cards.iter().try_for_each(|c| client.set_link(c, true));
+        let cards = self.cards()?;
+        let plug_in = move |client: &Client| {
+            cards.iter().try_for_each(|card| client.set_link(&card.id, true))
+        };
         self.ask("plug in the cards of", plug_in).await
     }
 

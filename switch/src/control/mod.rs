@@ -89,6 +89,11 @@ pub struct Network {
     /// Containers do not reach the host's own addresses, the gateway's included. Default: no.
     #[serde(default)]
     pub isolate_host: bool,
+    /// The host has the gateways' addresses itself: the network's cards are on a bridge of its
+    /// kernel. The switch only knows its names, and answers for them at those addresses. Default:
+    /// no.
+    #[serde(default)]
+    pub on_host: bool,
     /// The longest IP packet, [`MIN_MTU`] to [`MAX_MTU`]. Default: [`MAX_MTU`].
     #[serde(default = "default_mtu")]
     pub mtu: u16,

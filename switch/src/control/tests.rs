@@ -9,6 +9,7 @@ fn network() -> Network {
         }],
         internal: false,
         isolate_host: false,
+        on_host: false,
         mtu: MAX_MTU,
         domain: None,
     }

@@ -66,6 +66,7 @@ mod tests {
             }],
             internal: false,
             isolate_host: false,
+            on_host: false,
             mtu: 1500,
             domain: None,
         })

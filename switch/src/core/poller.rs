@@ -37,9 +37,11 @@ pub(crate) enum Source {
     DnsStream,
     /// A published port.
     Publication,
+    /// A socket of the name server's on the host.
+    DnsCounter,
 }
 
-const SOURCES: [Source; 10] = [
+const SOURCES: [Source; 11] = [
     Source::ControlListener,
     Source::CardListener,
     Source::Control,
@@ -50,6 +52,7 @@ const SOURCES: [Source; 10] = [
     Source::Question,
     Source::DnsStream,
     Source::Publication,
+    Source::DnsCounter,
 ];
 
 /// One of them. Ids are never used twice, so that an event which comes late finds nobody.

@@ -1,17 +1,21 @@
 //! The name server at each gateway's address: what the zone does not know is asked of the host's
 //! name servers, or of those that the port prefers, by the transport that the guest chose.
 
+mod counter;
+mod on_host;
 mod question;
 mod resolv_conf;
 mod stream;
 mod zone;
 
 use std::collections::HashMap;
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use self::counter::Counter;
 use self::question::{Asker, Question, Step};
 use self::resolv_conf::ResolvConf;
 use self::stream::Stream;
@@ -35,6 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(crate) struct Dns {
     questions: HashMap<u64, Question>,
     streams: HashMap<u64, Stream>,
+    counters: HashMap<u64, Counter>,
     resolv_conf: ResolvConf,
     /// The port of all other name servers.
     server_port: u16,
@@ -43,7 +48,8 @@ pub(crate) struct Dns {
 impl Dns {
     pub(crate) fn new(resolv_conf: PathBuf, server_port: u16) -> Self {
         let resolv_conf = ResolvConf::new(resolv_conf);
-        Self { questions: HashMap::new(), streams: HashMap::new(), resolv_conf, server_port }
+        let (questions, streams, counters) = Default::default();
+        Self { questions, streams, counters, resolv_conf, server_port }
     }
 
     /// How many questions wait for an answer.
@@ -71,12 +77,17 @@ impl Dns {
     /// Opens a stream for a port; what is returned is the guest's end.
     pub(crate) fn open_stream(&mut self, core: &mut Core, port: PortId) -> Option<OwnedFd> {
         let id = core.next_id();
-        let (mut stream, guests_end) = Stream::pair(port).ok()?;
+        let (stream, guests_end) = Stream::pair(port).ok()?;
+        self.begin_stream(core, id, stream).ok()?;
+        Some(guests_end)
+    }
+
+    fn begin_stream(&mut self, core: &mut Core, id: u64, mut stream: Stream) -> io::Result<()> {
         let token = Token::new(Source::DnsStream, id);
-        core.poller.watch(stream.fd(), token, EventFlags::IN).ok()?;
+        core.poller.watch(stream.fd(), token, EventFlags::IN)?;
         core.timers.set(token, &mut stream.timer, Some(core.now + stream::IDLE));
         self.streams.insert(id, stream);
-        Some(guests_end)
+        Ok(())
     }
 
     /// A stream has messages, or room for answers.
@@ -131,6 +142,9 @@ impl Dns {
     fn end_stream(&mut self, core: &mut Core, id: u64) {
         if let Some(mut stream) = self.streams.remove(&id) {
             core.timers.set(Token::new(Source::DnsStream, id), &mut stream.timer, None);
+            if stream.counted {
+                core.end_flow(stream.port());
+            }
         }
     }
 
@@ -220,6 +234,11 @@ impl Dns {
             Asker::Datagram { guest, gateway } => {
                 if let Some(answer) = answer {
                     give(core, question.port, guest, gateway, &answer);
+                }
+            }
+            Asker::Caller { counter, caller } => {
+                if let Some((counter, answer)) = self.counters.get(&counter).zip(answer) {
+                    counter.answer(caller, &answer);
                 }
             }
             Asker::Stream(id) => {

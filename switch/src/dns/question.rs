@@ -27,6 +27,8 @@ pub(super) enum Asker {
     Datagram { guest: SocketAddr, gateway: SocketAddr },
     /// A stream.
     Stream(u64),
+    /// Somebody at a socket of the host.
+    Caller { counter: u64, caller: SocketAddr },
 }
 
 /// What came of an event.
@@ -121,10 +123,13 @@ impl Question {
             };
             self.next += 1;
             let line = match self.asker {
-                Asker::Datagram { .. } => udp::call(server).ok().and_then(|fd| {
-                    let sent = send(&fd, &self.message, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
-                    sent.is_ok().then_some(Line::Datagram(fd))
-                }),
+                Asker::Datagram { .. } | Asker::Caller { .. } => {
+                    udp::call(server).ok().and_then(|fd| {
+                        let sent =
+                            send(&fd, &self.message, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+                        sent.is_ok().then_some(Line::Datagram(fd))
+                    })
+                }
                 Asker::Stream(_) => {
                     call(server).ok().map(|fd| Line::Stream { fd, sent: 0, got: Vec::new() })
                 }

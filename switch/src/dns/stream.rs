@@ -32,6 +32,8 @@ pub(super) struct Stream {
     /// Questions that others are asked.
     pub(super) waiting: usize,
     pub(super) timer: Option<Instant>,
+    /// Whether it is one of the port's flows; those that TCP splices are counted there.
+    pub(super) counted: bool,
 }
 
 impl Stream {
@@ -39,9 +41,13 @@ impl Stream {
     pub(super) fn pair(port: PortId) -> Result<(Self, OwnedFd), Errno> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let (fd, guests_end) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        Ok((Self::new(fd, port, false), guests_end))
+    }
+
+    /// A stream over a connection.
+    pub(super) fn new(fd: OwnedFd, port: PortId, counted: bool) -> Self {
         let (received, queued) = Default::default();
-        let stream = Self { fd, port, received, queued, ended: false, waiting: 0, timer: None };
-        Ok((stream, guests_end))
+        Self { fd, port, received, queued, ended: false, waiting: 0, timer: None, counted }
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {

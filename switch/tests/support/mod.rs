@@ -114,6 +114,7 @@ pub fn network(id: &str, n: u8) -> Network {
         subnets,
         internal: false,
         isolate_host: false,
+        on_host: false,
         mtu: MAX_MTU,
         domain: None,
     }

@@ -48,7 +48,7 @@ impl Served {
         let events = Bus::new();
         let volumes = volume::Service::open(&store, paths.volumes(), events.clone()).await.unwrap();
         let networks =
-            network::Service::open(&store, paths.switch(), events.clone()).await.unwrap();
+            network::Service::open(&store, paths.switch(), "test", events.clone()).await.unwrap();
         let images = image::Store::open(&paths.images()).unwrap();
         let services = container::Services {
             images: images.clone(),
