@@ -1,5 +1,6 @@
 //! The name server of a network whose cards are on a bridge of the kernel: asked over the host's
 //! own sockets. The loopback interface plays the bridge.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 
@@ -36,6 +37,7 @@ fn rig() -> Option<Rig> {
     let subnets = vec![subnet];
     let wanted = Network { subnets, internal: true, on_host: true, ..network("host", 1) };
     match rig.client.put_network(wanted) {
+        #[expect(clippy::print_stderr, reason = "what is skipped is told")]
         Err(error) if error.fault().is_some_and(|fault| fault.kind == FaultKind::Denied) => {
             eprintln!("skipped: {error}");
             return None;

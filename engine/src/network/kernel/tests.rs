@@ -42,11 +42,12 @@ fn sh(script: &str) -> String {
 
 /// Whether this can be tried here. Nothing is left to the thread but the new namespace.
 fn isolated() -> bool {
-    let tools = || Command::new("nft").arg("-v").output().and(Command::new("ip").output());
-    if !rustix::process::geteuid().is_root() || tools().is_err() {
-        eprintln!("skipped: this takes root, and the packages nftables and iproute2");
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: this takes root");
         return false;
     }
+    let tools = Command::new("nft").arg("-v").output().and(Command::new("ip").output());
+    tools.expect("nftables and iproute2 are needed: scripts/setup test");
     unshare(CloneFlags::CLONE_NEWNET).unwrap();
     sh("ip link set lo up");
     true
