@@ -236,7 +236,10 @@ fn engine_that_is_killed_at_any_moment_loses_no_container_and_leaves_no_machine(
 #[test]
 fn engine_that_is_killed_while_a_guest_runs_ends_it_when_it_is_back() -> anyhow::Result<()> {
     let mut engine = engine()?;
-    assert_eq!(engine.ask("POST", "/containers/create?name=one", BODY)?.status, 201);
+    let network = r#"{"Name":"front"}"#;
+    assert_eq!(engine.ask("POST", "/networks/create", network)?.status, 201);
+    let body = BODY.replace("none", "front");
+    assert_eq!(engine.ask("POST", "/containers/create?name=one", &body)?.status, 201);
     let (monitor, start) = begin_start(&engine)?;
     let process = pidfd_open(monitor, PidfdFlags::empty())?;
     engine.kill()?;
@@ -248,5 +251,7 @@ fn engine_that_is_killed_while_a_guest_runs_ends_it_when_it_is_back() -> anyhow:
     let state = &engine.ask("GET", "/containers/one/json", "")?.body["State"];
     assert_eq!(state["Status"], "created");
     assert_eq!(fs::read_dir(engine.runtime().join("machines"))?.count(), 0);
+    let removed = engine.ask("DELETE", "/networks/front", "")?;
+    assert_eq!(removed.status, 204, "it has a place on its network: {removed:?}");
     Ok(())
 }

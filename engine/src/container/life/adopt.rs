@@ -48,6 +48,7 @@ impl Service {
         for container in &up {
             container.find_again().await;
         }
+        self.free_places().await;
         // The switch may have gone while there was no engine.
         tokio::spawn(keep_plugged_in(Arc::downgrade(&self.ground)));
         for container in all {
@@ -58,6 +59,20 @@ impl Service {
 }
 
 impl Service {
+    /// A place on a network that an engine took for a machine, and that did not live to start it,
+    /// is free again.
+    async fn free_places(&self) {
+        for id in self.ground.networks.members().await {
+            let home = self.ground.find(&id).ok().or_else(|| self.ground.pod(&id));
+            if home.is_some_and(|home| home.home_machine().is_some()) {
+                continue;
+            }
+            if let Err(error) = self.ground.networks.detach_all(&id).await {
+                log::error!("container {id}: {}", chain(&error));
+            }
+        }
+    }
+
     /// Removes what an engine left that was killed while it made a container or a disk. Each is
     /// written down last when it is made, and is off the record last when it is removed.
     fn sweep(&self) {
