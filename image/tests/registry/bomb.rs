@@ -39,6 +39,8 @@ async fn upload(base: &str, kind: &str, blob: Vec<u8>) -> serde_json::Value {
 
 #[tokio::test]
 async fn bomb_that_is_pulled_is_refused_and_its_space_given_back() {
+    // First, as it also chooses the cryptography of all clients of this process.
+    let client = Client::new();
     let registry = Registry::start(false);
     let base = format!("http://{}/v2/bomb", registry.address);
     let layer = upload(&base, &format!("{OCI}.layer.v1.tar+zstd"), bomb()).await;
@@ -55,7 +57,6 @@ async fn bomb_that_is_pulled_is_refused_and_its_space_given_back() {
     let put = reqwest::Client::new().put(format!("{base}/manifests/1")).header(CONTENT_TYPE, kind);
     assert_eq!(put.body(manifest.to_string()).send().await.unwrap().status(), 201);
 
-    let client = Client::new();
     let error = client.pull(&format!("{}/bomb:1", registry.address)).await.unwrap_err();
     let mut told = error.to_string();
     let mut next = std::error::Error::source(&error);
