@@ -2,6 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::ensure;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify;
 
 /// A guest that says `hello` on the serial port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +17,9 @@ pub enum TinyGuest {
     /// Then it does nothing any more.
     Deaf,
 }
+
+/// How long a guest has until it says `hello`.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// Where it lies in memory, and is entered.
 const ENTRY: u64 = 0x10_0000;
@@ -57,6 +65,24 @@ impl TinyGuest {
         let path = folder.join(format!("{self:?}.elf"));
         fs::write(&path, elf(&self.code()))?;
         Ok(path)
+    }
+
+    /// Waits until the guest of the machine with this folder has said `hello`, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// It has not within half a minute.
+    pub fn await_hello(machine: &Path) -> anyhow::Result<()> {
+        let changes = inotify::init(inotify::CreateFlags::CLOEXEC)?;
+        inotify::add_watch(&changes, machine, inotify::WatchFlags::MODIFY)?;
+        let timeout = Timespec::try_from(LIMIT)?;
+        let console = machine.join("console.log");
+        while !fs::read_to_string(&console).is_ok_and(|text| text == "hello\n") {
+            let changed = poll(&mut [PollFd::new(&changes, PollFlags::IN)], Some(&timeout))?;
+            ensure!(changed == 1, "the guest said nothing within {LIMIT:?}");
+            rustix::io::read(&changes, &mut [0; 4096])?;
+        }
+        Ok(())
     }
 
     fn code(self) -> Vec<u8> {

@@ -131,10 +131,7 @@ fn begin_start(
         }
         next_change(&changes)?;
     };
-    inotify::add_watch(&changes, &machine, inotify::WatchFlags::MODIFY)?;
-    while !fs::read_to_string(machine.join("console.log")).is_ok_and(|text| text == "hello\n") {
-        next_change(&changes)?;
-    }
+    TinyGuest::await_hello(&machine)?;
     Ok((monitor(&machine)?.context("there is no monitor on record")?, start))
 }
 

@@ -12,8 +12,6 @@ use agent_protocol::version;
 use anyhow::{Context, bail, ensure};
 use engine::sandbox::{Adopted, GuestOverrides, Sandbox, SandboxError, SandboxSpec};
 use engine_host::Host;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::inotify;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use tests::{TinyGuest, program, wait_for_end};
 use tokio::io::AsyncWriteExt;
@@ -46,7 +44,7 @@ impl Host {
     /// Calls the engine as an agent does that has begun to serve.
     async fn call(&self, id: &str) -> anyhow::Result<UnixStream> {
         let folder = self.paths.machine(id);
-        wait_until_it_says_hello(&folder)?;
+        TinyGuest::await_hello(&folder)?;
         let mut stream = UnixStream::connect(folder.join("vsock.sock_1024")).await?;
         ensure!(matches!(next(&stream).await?.request, Some(Request::Open(_))));
         let hello = Hello { versions: Some(version::OURS), ..Hello::default() };
@@ -74,19 +72,6 @@ fn spec(id: &str) -> SandboxSpec {
         shares: Vec::new(),
         cards: Vec::new(),
     }
-}
-
-/// Waits until the guest runs.
-fn wait_until_it_says_hello(folder: &Path) -> anyhow::Result<()> {
-    let changes = inotify::init(inotify::CreateFlags::CLOEXEC)?;
-    inotify::add_watch(&changes, folder, inotify::WatchFlags::MODIFY)?;
-    let timeout = Timespec::try_from(LIMIT)?;
-    while !fs::read_to_string(folder.join("console.log")).is_ok_and(|text| text == "hello\n") {
-        let changed = poll(&mut [PollFd::new(&changes, PollFlags::IN)], Some(&timeout))?;
-        ensure!(changed == 1, "the guest said nothing within {LIMIT:?}");
-        rustix::io::read(&changes, &mut [0; 4096])?;
-    }
-    Ok(())
 }
 
 async fn next(stream: &UnixStream) -> anyhow::Result<ToAgent> {

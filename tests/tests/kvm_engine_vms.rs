@@ -2,15 +2,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::inotify;
 use serde_json::{Value, json};
 use tests::{TestEngine, TinyGuest};
-
-const LIMIT: Duration = Duration::from_secs(30);
 
 /// Status and body of the answer to a request.
 fn call(
@@ -34,19 +29,6 @@ fn show(engine: &TestEngine) -> anyhow::Result<Value> {
     Ok(serde_json::from_str(&call(engine, "GET", "/vms/tiny", "")?.1)?)
 }
 
-/// Waits until the guest runs.
-fn wait_until_it_says_hello(folder: &Path) -> anyhow::Result<()> {
-    let changes = inotify::init(inotify::CreateFlags::CLOEXEC)?;
-    inotify::add_watch(&changes, folder, inotify::WatchFlags::MODIFY)?;
-    let timeout = Timespec::try_from(LIMIT)?;
-    while !fs::read_to_string(folder.join("console.log")).is_ok_and(|text| text == "hello\n") {
-        let changed = poll(&mut [PollFd::new(&changes, PollFlags::IN)], Some(&timeout))?;
-        ensure!(changed == 1, "the guest said nothing within {LIMIT:?}");
-        rustix::io::read(&changes, &mut [0; 4096])?;
-    }
-    Ok(())
-}
-
 #[test]
 fn plain_machine_lives_through_its_verbs_and_an_engine_that_is_killed() -> anyhow::Result<()> {
     let mut engine = TestEngine::start_with_tiny_guest(TinyGuest::Deaf)?;
@@ -58,7 +40,8 @@ fn plain_machine_lives_through_its_verbs_and_an_engine_that_is_killed() -> anyho
     let running = show(&engine)?;
     assert_eq!(running["state"], "running");
     let socket = running["monitor"]["api_socket"].as_str().context("no monitor")?.to_owned();
-    wait_until_it_says_hello(Path::new(&socket).parent().context("no folder")?)?;
+    let folder = Path::new(&socket).parent().context("no folder")?;
+    TinyGuest::await_hello(folder)?;
     act(&engine, "/vms/tiny/pause")?;
     engine.kill()?;
     engine.resume()?;
@@ -75,9 +58,10 @@ fn plain_machine_lives_through_its_verbs_and_an_engine_that_is_killed() -> anyho
     assert_eq!((&ended["state"], &ended["end"]["end"]), (&json!("ended"), &json!("power-button")));
     ensure!(call(&engine, "GET", "/vms/tiny/events", "")?.1.contains("exited"));
     act(&engine, "/vms/tiny/start")?;
+    TinyGuest::await_hello(folder)?;
     act(&engine, "/vms/tiny/kill")?;
     let killed = show(&engine)?;
-    assert_eq!((&killed["state"], &killed["end"]["end"]), (&json!("ended"), &Value::Null));
+    assert_eq!((&killed["state"], &killed["end"]["end"]), (&json!("ended"), &json!("stopped")));
     assert_eq!(call(&engine, "DELETE", "/vms/tiny", "")?.0, 204);
     ensure!(fs::read_dir(engine.folder().join("run/machines"))?.next().is_none());
     Ok(())
