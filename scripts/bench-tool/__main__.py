@@ -8,7 +8,9 @@ import sys
 import tempfile
 
 import images
+import programs
 from containers import Containers
+from convert import convert, packed_layer
 from monitors import BenchError, Monitor, alarm
 from rows import Bench
 from summary import summary, table
@@ -18,6 +20,8 @@ from throughput import Throughput
 TINY = ("exec-exit", "exec-guest", "memory", "api")
 # Rows whose guests are Linux; what a machine of the last three does, it does in one go.
 LINUX = ("boot", "exits", "block", "tcp", "vsock")
+# Rows of images, which need no guest and have no monitor in them.
+IMAGES = ("convert",)
 # Rows of containers, whose peer is what each is compared with and not --peer.
 CONTAINERS = ("engine-start", "start", "exec", "idle", "share", "net")
 
@@ -39,6 +43,7 @@ Rows:
               (needs root)
   vsock       one stream each way between a program in the guest and a socket
               of the host
+  convert     a layer made an EROFS image (hashed and unpacked by one thread)
   engine-start  from exec until the engine says that it serves (no baseline)
   start       from a container's creation until its first output (crun or runc)
   exec        a command in a container, from the first request until its output
@@ -51,7 +56,7 @@ Rows:
   net         512 MiB over TCP between two containers, and from the host through
               a published port (the same programs over the host's loopback)
 
-Rows of containers, engine-start and on, are measured only when --rows names them.
+Rows from convert on are measured only when --rows names them.
 Their baselines are in brackets; one that cannot run here is left out, and why is
 said.
 
@@ -74,11 +79,11 @@ def parse():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--monitor", metavar="PATH", default="target/release/bulkhead-vmm", help="ours")
+    add("--monitor", metavar="PATH", help="ours (a release build)")
     add("--monitor-flag", metavar="FLAG", action="append", default=[], help="a flag for ours only")
     add("--peer", metavar="PATH", help="the other; without it ours is measured alone")
     add("--peer-flag", metavar="FLAG", action="append", default=[], help="a flag for it only")
-    add("--rows", metavar="LIST", type=names(TINY + LINUX + CONTAINERS), default=TINY + LINUX,
+    add("--rows", metavar="LIST", type=names(TINY + LINUX + IMAGES + CONTAINERS), default=TINY + LINUX,
         help="only these rows, separated by commas")
     add("-n", metavar="N", type=int, default=30, help="runs of rows without Linux (%(default)s)")
     linux = parser.add_argument_group("rows with Linux guests")
@@ -94,10 +99,12 @@ def parse():
     add("--seconds", metavar="S", type=int, default=3, help="for each of their jobs (%(default)s)")
     containers = parser.add_argument_group("rows of containers")
     add = containers.add_argument
-    add("--engine", metavar="PATH", default="target/release/bulkhead-engine",
-        help="our engine, with bulkhead-vmm and bulkhead-switch beside it")
+    add("--engine", metavar="PATH", help="our engine, with bulkhead-vmm and "
+        "bulkhead-switch beside it (a release build)")
     add("--agent-initrd", metavar="FILE", help="with --kernel: an initial RAM disk with the agent")
     add("--image", metavar="FILE", help="archive of the image busybox (guest-images/build)")
+    parser.add_argument("--layer", metavar="FILE", help="for convert: a layer packed with gzip "
+                        "(that of the image postgres of guest-images/build)")
     parser.add_argument("--json", metavar="FILE", help="write all figures to this file")
     # For the part of a bench that runs in the lab.
     parser.add_argument("--figures", action="store_true", help=argparse.SUPPRESS)
@@ -118,13 +125,13 @@ def names(known):
 
 def measure(options, folder):
     """The figures: row -> (unit, monitor -> list)."""
-    programs = [("bulkhead", options.monitor, options.monitor_flag)]
+    compared = [("bulkhead", options.monitor, options.monitor_flag)] if options.monitor else []
     if options.peer:
-        programs.append(("peer", options.peer, options.peer_flag))
-    for _, path, _ in programs:
+        compared.append(("peer", options.peer, options.peer_flag))
+    for _, path, _ in compared:
         if not os.access(path, os.X_OK):
             sys.exit(f"bench: {path} is not a program")
-    monitors = [Monitor(name, path, flags, folder) for name, path, flags in programs]
+    monitors = [Monitor(name, path, flags, folder) for name, path, flags in compared]
     figures = {}
     bench = Bench(folder, options)
     short = {"exec-exit": ("us", bench.exec_to_exit, options.n),
@@ -144,6 +151,9 @@ def measure(options, folder):
         def add(row, unit, side, figure):
             figures.setdefault(row, (unit, {}))[1].setdefault(side, []).append(figure)
         Containers(folder, options, add).measure()
+    if "convert" in options.rows:
+        layer = options.layer or packed_layer(images.postgres(), folder)
+        figures["convert"] = ("MiB/s", convert(layer, folder, options.runs))
     groups = {"block", "tcp", "vsock"} & set(options.rows)
     if groups:
         with Throughput(folder, options, groups) as machines:
@@ -192,6 +202,9 @@ def in_lab(options, why):
     rows = [row for row in options.rows if row in LINUX + CONTAINERS]
     print(f"bench: {', '.join(rows)} in the lab, because {why}", file=sys.stderr)
     arguments = [*sys.argv[1:], "--figures", "--kernel", options.kernel]
+    for flag, path in (("--monitor", options.monitor), ("--engine", options.engine)):
+        if path:
+            arguments += [flag, path]
     if options.tools:
         arguments += ["--tools", options.tools]
     if options.image:
@@ -203,6 +216,10 @@ def all_figures(options):
     """The figures of what was asked for, here and in the lab."""
     why = ""
     linux, containers = (set(options.rows) & set(rows) for rows in (LINUX, CONTAINERS))
+    if set(TINY + LINUX) & set(options.rows):
+        options.monitor = options.monitor or programs.monitor()
+    if containers:
+        options.engine = options.engine or programs.engine()
     if linux:
         options.tools = options.tools or images.build("tools")
     if (linux or containers) and not options.kernel:
@@ -213,7 +230,7 @@ def all_figures(options):
         options.agent_initrd = options.agent_initrd or images.agent_initrd(options.kernel)
     figures = in_lab(options, why) if why else {}
     if why:
-        options.rows = [row for row in options.rows if row in TINY]
+        options.rows = [row for row in options.rows if row in TINY + IMAGES]
     with tempfile.TemporaryDirectory(prefix="bulkhead-bench-") as folder:
         return measure(options, folder) | figures
 

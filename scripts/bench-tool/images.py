@@ -26,6 +26,11 @@ def busybox():
     return os.path.join(build("busybox-image"), "busybox.tar")
 
 
+def postgres():
+    """An archive of the image postgres."""
+    return os.path.join(build("postgres-image"), "postgres.tar")
+
+
 def build(name):
     """The folder with an image of guest-images/build."""
     program = os.path.join(ROOT, "guest-images", "build")
