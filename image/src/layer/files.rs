@@ -145,7 +145,11 @@ impl<'i, 'f> Files<'i, 'f> {
             let target = self.target(entry)?;
             return self.link(parent, name, target);
         }
-        let attributes = self.attributes(entry)?;
+        let mut attributes = self.attributes(entry)?;
+        if matches!(entry.kind, EntryKind::Symlink) {
+            // On Linux it has no other, whatever the archive says.
+            attributes.permissions = 0o777;
+        }
         if let (EntryKind::Directory, Some(id)) = (&entry.kind, before)
             && self.image.tree.inode(id).is_directory()
         {

@@ -112,13 +112,18 @@ pub(super) fn both(archive: &[u8]) -> [BTreeMap<String, Seen>; 2] {
 
 /// What `dump.erofs` says of the file at `path` of an image: number and count of links.
 pub(super) fn inode(image: &Path, path: &str) -> (String, String) {
+    let [number, links] = dumped(image, path, ["NID:", "Links:"]);
+    (number, links)
+}
+
+/// The words after these labels of what `dump.erofs` says of the file at `path` of an image.
+pub(super) fn dumped<const N: usize>(image: &Path, path: &str, labels: [&str; N]) -> [String; N] {
     let output = Command::new("dump.erofs").arg(format!("--path={path}")).arg(image).output();
     let text = String::from_utf8(output.unwrap().stdout).unwrap();
-    let after = |label: &str| {
+    labels.map(|label| {
         let rest = text.split_once(label).expect(label).1;
         rest.split_whitespace().next().unwrap_or_default().to_owned()
-    };
-    (after("NID:"), after("Links:"))
+    })
 }
 
 /// What both have not in common, for a message that can be read.

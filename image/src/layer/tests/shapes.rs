@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::super::{Limits, import};
 use super::archive::Archive;
-use super::oracle::{both, check, differences, image_of, inode, run};
+use super::oracle::{both, check, differences, dumped, image_of, inode, run};
 
 /// The folder as GNU tar packs it.
 fn packed(folder: &Path, options: &[&str]) -> Vec<u8> {
@@ -168,4 +168,13 @@ fn same_layer_makes_the_same_image() {
     let mut out = fs::File::options().read(true).write(true).open(&b).unwrap();
     import(&archive()[..], &mut out, &Limits::default()).unwrap();
     assert!(fs::read(a).unwrap() == fs::read(b).unwrap());
+}
+
+#[test]
+fn symbolic_link_is_for_everybody_whatever_its_archive_says() {
+    let folder = TempDir::new().unwrap();
+    let image = folder.path().join("image");
+    // Its mode there is 0644.
+    image_of(&Archive::new().link(b'2', "link", "to").bytes(), &image);
+    assert_eq!(dumped(&image, "/link", ["Access:"]), ["0777/rwxrwxrwx"]);
 }
