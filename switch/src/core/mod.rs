@@ -14,7 +14,7 @@ use std::time::Instant;
 use self::card::Card;
 use self::network::Network;
 use self::poller::{EventFlags, Poller, Source, Token};
-use self::port::{MAX_FLOWS, Port, PortId};
+use self::port::{FEW_FLOWS, MAX_FLOWS, Port, PortId};
 use self::timers::Timers;
 use crate::address::Mac;
 use crate::frame::{LONGEST, VIRTIO, header};
@@ -155,6 +155,11 @@ impl Core {
         }
         port.flows += 1;
         true
+    }
+
+    /// Whether a port has so few flows that one more may take much memory.
+    pub(crate) fn has_few_flows(&self, port: PortId) -> bool {
+        self.ports.get(&port).is_some_and(|port| port.flows < FEW_FLOWS)
     }
 
     /// Gives that right back.

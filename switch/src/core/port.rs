@@ -23,6 +23,8 @@ pub(crate) struct Port {
 
 /// What a port may have at a time, of all kinds together: connections, associations, questions.
 pub(crate) const MAX_FLOWS: usize = 4_096;
+/// With fewer than these, a connection gets large buffers.
+pub(crate) const FEW_FLOWS: usize = 32;
 
 impl Port {
     pub(crate) fn new(spec: control::Port, now: Instant) -> Self {

@@ -14,10 +14,15 @@ use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::time::Duration as TcpDuration;
 
+use super::held::Held;
 use crate::core::port::PortId;
 
-/// Bytes of each direction that may be on their way: two packets of the largest MTU, and some.
+/// Bytes of each direction that may be on their way in a connection of those that a port has many
+/// of: two packets of the largest MTU, and some.
 const BUFFER: usize = 160 << 10;
+/// And in one of the first: the ends sleep in between, and should find more than a packet or two
+/// when they wake.
+const ROOMY_BUFFER: usize = 512 << 10;
 /// A guest that acknowledges nothing for so long has gone.
 const PATIENCE: TcpDuration = TcpDuration::from_secs(900);
 /// A guest that does not answer a call for so long never will.
@@ -60,13 +65,15 @@ pub(crate) struct Flow {
     guest_ended: bool,
     established: bool,
     pub(crate) timer: Option<Instant>,
+    /// What the guest has not been told to have arrived.
+    pub(crate) held: Held,
     /// It waits for the card to take more.
     pub(crate) stalled: bool,
 }
 
-fn socket() -> Socket<'static> {
-    let receive = SocketBuffer::new(vec![0; BUFFER]);
-    let mut socket = Socket::new(receive, SocketBuffer::new(vec![0; BUFFER]));
+fn socket(roomy: bool) -> Socket<'static> {
+    let buffer = || SocketBuffer::new(vec![0; if roomy { ROOMY_BUFFER } else { BUFFER }]);
+    let mut socket = Socket::new(buffer(), buffer());
     // What to wait for is the senders' business, and there is no network to spare in between.
     socket.set_nagle_enabled(false);
     socket.set_ack_delay(None);
@@ -75,6 +82,7 @@ fn socket() -> Socket<'static> {
 
 impl Flow {
     fn new(key: Key, host: OwnedFd, socket: Socket<'static>) -> Self {
+        let held = Held::new(socket.recv_capacity());
         let mut sockets = SocketSet::new(Vec::with_capacity(1));
         let handle = sockets.add(socket);
         Self {
@@ -90,14 +98,20 @@ impl Flow {
             guest_ended: false,
             established: false,
             timer: None,
+            held,
             stalled: false,
         }
     }
 
     /// A connection that a guest asks for, whose first packet follows. With `connecting`, the guest
     /// gets its answer when the host's socket has connected.
-    pub(crate) fn called_by_guest(key: Key, host: OwnedFd, connecting: bool) -> Option<Self> {
-        let mut socket = socket();
+    pub(crate) fn called_by_guest(
+        key: Key,
+        host: OwnedFd,
+        connecting: bool,
+        roomy: bool,
+    ) -> Option<Self> {
+        let mut socket = socket(roomy);
         socket.pause_synack(connecting);
         socket.set_timeout(Some(PATIENCE));
         socket.listen(key.far).ok()?;
@@ -111,9 +125,10 @@ impl Flow {
         key: Key,
         host: OwnedFd,
         publication: u64,
+        roomy: bool,
         context: &mut smoltcp::iface::Context,
     ) -> Option<Self> {
-        let mut socket = socket();
+        let mut socket = socket(roomy);
         socket.set_timeout(Some(CALL_PATIENCE));
         socket.connect(context, key.guest, key.far).ok()?;
         let mut flow = Self::new(key, host, socket);
@@ -143,6 +158,22 @@ impl Flow {
         }
         self.readable |= readable;
         self.writable |= writable;
+    }
+
+    /// Bytes of the guest that have not been passed on.
+    pub(crate) fn received(&mut self) -> usize {
+        self.socket().recv_queue()
+    }
+
+    /// Until when the guest need not hear that its bytes have come: they have been passed on, and
+    /// there is nothing else to tell it.
+    pub(crate) fn holds_until(&mut self, now: Instant) -> Option<Instant> {
+        let until = self.held.until(now)?;
+        let socket = self.socket();
+        let idle = socket.state() == State::Established
+            && socket.send_queue() == 0
+            && socket.recv_queue() == 0;
+        idle.then_some(until)
     }
 
     /// Moves bytes and ends both ways, as far as it goes at once.

@@ -1,6 +1,7 @@
 //! TCP connections of guests with the host and the world beyond.
 
 mod flow;
+mod held;
 mod stack;
 
 use std::collections::{HashMap, VecDeque};
@@ -82,7 +83,10 @@ impl Tcp {
     ) {
         let Some(id) = self.by_key.get(&Key { port, guest, far }).copied() else { return };
         if let Some(flow) = self.flows.get_mut(&id) {
+            let before = flow.received();
             self.stack.feed(core, port, packet, &mut flow.sockets);
+            let len = flow.received().saturating_sub(before);
+            flow.held.take(len, core.now);
             self.advance(core, id);
         }
     }
@@ -108,7 +112,8 @@ impl Tcp {
             Way::Socket(fd) => (Some(fd), false),
             Way::Nowhere => (None, false),
         };
-        let flow = host.and_then(|host| Flow::called_by_guest(key, host, connecting));
+        let roomy = core.has_few_flows(port);
+        let flow = host.and_then(|host| Flow::called_by_guest(key, host, connecting, roomy));
         match flow {
             Some(flow) if core.begin_flow(port) => {
                 let Some(id) = self.enter(core, flow) else { return };
@@ -138,7 +143,8 @@ impl Tcp {
         let flow = far.and_then(|far| {
             let host = host.try_clone().ok()?;
             let key = Key { port, guest, far };
-            Flow::calls_guest(key, host, publication, self.stack.context())
+            let roomy = core.has_few_flows(port);
+            Flow::calls_guest(key, host, publication, roomy, self.stack.context())
         });
         match flow {
             Some(flow) if core.begin_flow(port) => {
@@ -234,9 +240,14 @@ impl Tcp {
         let mut sent = 0;
         loop {
             ended |= flow.splice() == Next::End;
+            if let Some(until) = flow.holds_until(core.now) {
+                let token = Token::new(Source::Tcp, id);
+                return core.timers.set(token, &mut flow.timer, Some(until));
+            }
             if !self.stack.send(core, port, &mut flow.sockets) {
                 break;
             }
+            flow.held.tell();
             sent += 1;
             if sent == BURST && !ended {
                 self.again.push_back(id);

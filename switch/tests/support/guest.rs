@@ -23,12 +23,14 @@ pub struct Guest {
 pub struct Wire {
     pub card: Card,
     pub peer: [u8; 6],
+    /// IP packets that came from the switch, and that went to it.
+    pub packets: (usize, usize),
     received: VecDeque<Vec<u8>>,
 }
 
 impl Guest {
     pub fn new(card: Card, addresses: &[IpAddr]) -> Self {
-        let mut wire = Wire { card, peer: GATEWAY_MAC, received: VecDeque::new() };
+        let mut wire = Wire { card, peer: GATEWAY_MAC, packets: (0, 0), received: VecDeque::new() };
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = 42;
         let mut interface = Interface::new(config, &mut wire, TcpInstant::ZERO);
@@ -130,6 +132,7 @@ impl Guest {
 impl Wire {
     fn take(&mut self, frame: &[u8]) {
         if matches!(frame[12..14], [8, 0] | [0x86, 0xdd]) {
+            self.packets.0 += 1;
             self.received.push_back(frame[14..].to_vec());
         }
     }
@@ -173,6 +176,7 @@ impl TxToken for ToSend<'_> {
         let mut packet = vec![0; len];
         let result = f(&mut packet);
         let kind = if packet[0] >> 4 == 4 { 0x0800 } else { 0x86dd };
+        self.0.packets.1 += 1;
         self.0.card.send(self.0.peer, kind, &packet);
         result
     }
