@@ -30,13 +30,14 @@ pub struct Service {
 pub type Uses = HashMap<ImageId, Use>;
 
 impl Service {
-    /// Over `store`.
+    /// Over `store`. The `insecure` registries speak plain HTTP, besides those of this host.
     ///
     /// # Errors
     ///
     /// Where the certificates that the host trusts cannot be loaded.
-    pub fn new(store: Store, events: Bus) -> Result<Self, RegistryError> {
-        Ok(Self { store, registries: Registries::new(Settings::default())?, events })
+    pub fn new(store: Store, events: Bus, insecure: Vec<String>) -> Result<Self, RegistryError> {
+        let settings = Settings { insecure, ..Settings::default() };
+        Ok(Self { store, registries: Registries::new(settings)?, events })
     }
 
     /// The store, for what only looks.

@@ -44,6 +44,14 @@ pub(crate) struct Args {
     /// Seconds that a machine may take until its agent calls
     #[arg(long, value_name = "SECONDS", default_value_t = 60, env = "BULKHEAD_BOOT_TIMEOUT")]
     pub(crate) boot_timeout: u32,
+    /// Registry that speaks plain HTTP, as those of this host do; may be repeated
+    #[arg(
+        long,
+        value_name = "HOST[:PORT]",
+        value_delimiter = ',',
+        env = "BULKHEAD_INSECURE_REGISTRIES"
+    )]
+    pub(crate) insecure_registry: Vec<String>,
     /// What to log: off, error, warn, info, debug, trace
     #[arg(long, value_name = "LEVEL", default_value_t = LevelFilter::Info)]
     pub(crate) log_level: LevelFilter,
@@ -85,6 +93,12 @@ mod tests {
     #[test]
     fn flags_are_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn registries_may_be_repeated_and_listed() {
+        let given = ["bulkhead-engine", "--insecure-registry=a:5000,b", "--insecure-registry", "c"];
+        assert_eq!(Args::parse_from(given).insecure_registry, ["a:5000", "b", "c"]);
     }
 
     #[test]

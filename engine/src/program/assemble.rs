@@ -32,7 +32,11 @@ pub(super) async fn engine(args: &Args, paths: &Paths) -> anyhow::Result<Engine>
     let volumes = volume::Service::open(&store, paths.volumes(), events.clone()).await?;
     let networks = network::Service::open(&store, paths.switch(), &id, events.clone()).await?;
     let store_of_images = image::Store::open(&paths.images())?;
-    let images = image_service::Service::new(store_of_images.clone(), events.clone())?;
+    let images = image_service::Service::new(
+        store_of_images.clone(),
+        events.clone(),
+        args.insecure_registry.clone(),
+    )?;
     let machines = machines(args, paths);
     let services = container::Services {
         paths: paths.clone(),
@@ -46,7 +50,7 @@ pub(super) async fn engine(args: &Args, paths: &Paths) -> anyhow::Result<Engine>
     let vms = vm::Service::open(&store, machines, events.clone(), containers.clone())?;
     containers.adopt(vms.ids()).await?;
     vms.adopt().await;
-    let system = system::Service::new(id, paths.state(), rootless);
+    let system = system::Service::new(id, paths.state(), rootless, args.insecure_registry.clone());
     Ok(Engine { containers, events, images, networks, system, vms, volumes })
 }
 

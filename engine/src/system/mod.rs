@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bollard_stubs::models::{
-    LocalNodeState, PluginsInfo, RegistryServiceConfig, Runtime, SwarmInfo, SystemInfo,
+    IndexInfo, LocalNodeState, PluginsInfo, RegistryServiceConfig, Runtime, SwarmInfo, SystemInfo,
     SystemInfoCgroupDriverEnum, SystemInfoCgroupVersionEnum, SystemVersion,
     SystemVersionComponents, SystemVersionPlatform,
 };
@@ -45,16 +45,22 @@ struct Identity {
     id: String,
     root: PathBuf,
     rootless: bool,
+    insecure: Vec<String>,
     host: Host,
 }
 
 impl Service {
     /// For an engine with its state in `root` that calls itself `id`. `rootless` where it does
-    /// not run as root.
+    /// not run as root; the `insecure` registries are spoken to in plain HTTP.
     #[must_use]
-    pub fn new(id: impl Into<String>, root: impl Into<PathBuf>, rootless: bool) -> Self {
+    pub fn new(
+        id: impl Into<String>,
+        root: impl Into<PathBuf>,
+        rootless: bool,
+        insecure: Vec<String>,
+    ) -> Self {
         let host = Host::look();
-        Self(Arc::new(Identity { id: id.into(), root: root.into(), rootless, host }))
+        Self(Arc::new(Identity { id: id.into(), root: root.into(), rootless, insecure, host }))
     }
 
     /// The answer to `/version`.
@@ -108,7 +114,7 @@ impl Service {
 
     /// The part that does not change while the engine runs.
     fn constant_info(&self) -> SystemInfo {
-        let Identity { id, root, rootless, host } = &*self.0;
+        let Identity { id, root, rootless, insecure, host } = &*self.0;
         let mut security = vec!["name=seccomp,profile=builtin".to_owned()];
         security.extend(rootless.then(|| "name=rootless".to_owned()));
         security.push("name=cgroupns".to_owned());
@@ -143,7 +149,7 @@ impl Service {
             index_server_address: Some("https://index.docker.io/v1/".to_owned()),
             registry_config: Some(RegistryServiceConfig {
                 insecure_registry_cidrs: Some(vec!["::1/128".to_owned(), "127.0.0.0/8".to_owned()]),
-                index_configs: Some(HashMap::new()),
+                index_configs: Some(insecure.iter().map(|name| in_plain(name)).collect()),
                 mirrors: Some(Vec::new()),
             }),
             labels: Some(Vec::new()),
@@ -171,8 +177,19 @@ fn plugins() -> PluginsInfo {
     let names = |names: &[&str]| Some(names.iter().map(|&name| name.to_owned()).collect());
     PluginsInfo {
         volume: names(&["local"]),
-        network: names(&["bridge", "none", "user"]),
+        network: names(&["bridge", "kernel-bridge", "none", "user"]),
         authorization: None,
         log: names(&["json-file", "local", "none"]),
     }
+}
+
+/// A registry that is spoken to in plain HTTP, as `docker info` lists it.
+fn in_plain(registry: &str) -> (String, IndexInfo) {
+    let info = IndexInfo {
+        name: Some(registry.to_owned()),
+        mirrors: Some(Vec::new()),
+        secure: Some(false),
+        official: Some(false),
+    };
+    (registry.to_owned(), info)
 }

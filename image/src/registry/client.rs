@@ -9,7 +9,7 @@ use reqwest::Url;
 use reqwest::redirect::{Attempt, Policy};
 
 use super::session::{Access, Session};
-use super::trust::{self, Trust};
+use super::trust::{self, Trust, TrustError};
 use super::{Credentials, RegistryError};
 use crate::{DEFAULT_REGISTRY, Reference};
 
@@ -67,7 +67,7 @@ impl Registries {
     pub fn new(settings: Settings) -> Result<Self, RegistryError> {
         // Somebody else in the process may have chosen one: then that is used.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = settings.client(&Trust::default())?;
+        let http = settings.client(&Trust::default()).map_err(RegistryError::Client)?;
         Ok(Self { http, settings: Arc::new(settings) })
     }
 
@@ -75,10 +75,12 @@ impl Registries {
     /// read anew each time.
     fn reach(&self, registry: &str) -> Result<(reqwest::Client, Url), RegistryError> {
         let folders = &self.settings.certificates;
-        let trust = Trust::of(registry, folders)
-            .map_err(|source| RegistryError::Trust { registry: registry.to_owned(), source })?;
+        let failed = |source| RegistryError::Trust { registry: registry.to_owned(), source };
+        let trust = Trust::of(registry, folders).map_err(failed)?;
         let http = match &trust {
-            Some(trust) => self.settings.client(trust)?,
+            Some(trust) => {
+                self.settings.client(trust).map_err(|error| failed(TrustError::Refused(error)))?
+            }
             None => self.http.clone(),
         };
         Ok((http, self.base(registry, trust.is_some())?))
@@ -142,7 +144,7 @@ impl Registries {
 
 impl Settings {
     /// A client that trusts the certificates that the host trusts, and these.
-    fn client(&self, trust: &Trust) -> Result<reqwest::Client, RegistryError> {
+    fn client(&self, trust: &Trust) -> Result<reqwest::Client, reqwest::Error> {
         let builder = || {
             reqwest::Client::builder()
                 .user_agent(concat!("bulkhead/", env!("CARGO_PKG_VERSION")))
@@ -150,14 +152,10 @@ impl Settings {
                 .read_timeout(self.stall)
                 .redirect(Policy::custom(follow))
         };
-        trust
-            .apply(builder(), false)
-            .build()
-            .or_else(|error| {
-                log::warn!("only registries with certificates of their own are trusted: {error:?}");
-                trust.apply(builder(), true).build()
-            })
-            .map_err(RegistryError::Client)
+        trust.apply(builder(), false).build().or_else(|error| {
+            log::warn!("only registries with certificates of their own are trusted: {error:?}");
+            trust.apply(builder(), true).build()
+        })
     }
 
     /// The pause after so many failures in a row; none if there is no sense in another attempt.
@@ -200,6 +198,15 @@ mod tests {
         for host in ["localhost.example", "128.0.0.1", "a:5000", "[::2]:80", "127.0.0.1.nip.io"] {
             assert!(!is_loopback(host), "{host}");
         }
+    }
+
+    #[test]
+    fn registry_that_is_said_to_be_insecure_is_spoken_to_in_plain() {
+        let insecure = vec!["a:5000".to_owned()];
+        let client = Registries::new(Settings { insecure, ..Settings::default() }).unwrap();
+        assert_eq!(client.base("a:5000", false).unwrap().as_str(), "http://a:5000/v2/");
+        assert_eq!(client.base("a:5000", true).unwrap().as_str(), "https://a:5000/v2/");
+        assert_eq!(client.base("a:5001", false).unwrap().as_str(), "https://a:5001/v2/");
     }
 
     #[test]

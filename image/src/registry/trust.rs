@@ -30,6 +30,9 @@ pub enum TrustError {
     /// A certificate to be shown has no key, or one that does not parse.
     #[error("{} and the .key beside it are no certificate and key in PEM", .0.display())]
     Identity(PathBuf),
+    /// They parse, but TLS as we speak it does not take them.
+    #[error("one of them is not taken; certificates before version 3 of X.509 are not")]
+    Refused(#[source] reqwest::Error),
 }
 
 /// What is for one registry.

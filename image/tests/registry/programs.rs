@@ -1,10 +1,55 @@
 //! The programs of others that the tests run.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 const HOW: &str = "install it with: scripts/setup containers";
+
+/// Whom a registry serves.
+pub(crate) enum Access {
+    Free,
+    /// User `me` with password `secret`.
+    Password,
+    /// Who has a certificate of the authority `ca.crt` in the folder of certificates.
+    Certificate,
+    /// Who has a token of the server at this address, of the authority in this folder.
+    Tokens {
+        server: String,
+        certificates: PathBuf,
+    },
+}
+
+/// A server of tokens, behind TLS, for user `me` with password `secret`.
+pub(crate) struct TokenServer {
+    /// Host and port.
+    pub(crate) address: String,
+    process: Child,
+}
+
+impl TokenServer {
+    /// Starts it by the certificate and key in this folder.
+    pub(crate) fn start(certificates: &Path) -> Self {
+        let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/registry/token_server.py");
+        let mut process = Command::new("python3")
+            .arg(program)
+            .arg(certificates)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("python3 does not run ({error}): {HOW}"));
+        let mut port = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut port).unwrap();
+        assert!(!port.is_empty(), "the server of tokens ended");
+        Self { address: format!("127.0.0.1:{}", port.trim_end()), process }
+    }
+}
+
+impl Drop for TokenServer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
 
 /// A registry on a free port of this host.
 pub(crate) struct Registry {
@@ -17,17 +62,21 @@ pub(crate) struct Registry {
 impl Registry {
     /// Starts it; with a password it wants user `me` and password `secret`.
     pub(crate) fn start(password: bool) -> Self {
-        Self::start_with(password, "")
+        Self::start_with(if password { &Access::Password } else { &Access::Free }, "")
     }
 
     /// Starts it with TLS, by the certificate and key in this folder.
-    pub(crate) fn start_with_tls(certificate: &Path, password: bool) -> Self {
-        let path = certificate.display();
-        let tls = format!("tls: {{certificate: {path}/server.crt, key: {path}/server.key}}");
-        Self::start_with(password, &tls)
+    pub(crate) fn start_with_tls(certificates: &Path, access: &Access) -> Self {
+        let path = certificates.display();
+        let clients = match access {
+            Access::Certificate => format!(", clientcas: [{path}/ca.crt]"),
+            _ => String::new(),
+        };
+        let server = format!("certificate: {path}/server.crt, key: {path}/server.key");
+        Self::start_with(access, &format!("tls: {{{server}{clients}}}"))
     }
 
-    fn start_with(password: bool, tls: &str) -> Self {
+    fn start_with(access: &Access, tls: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().display();
         let mut text = format!(
@@ -35,7 +84,14 @@ impl Registry {
              http: {{addr: \"127.0.0.1:0\"{}{tls}}}\n",
             if tls.is_empty() { "" } else { ", " }
         );
-        if password {
+        if let Access::Tokens { server, certificates } = access {
+            text += &format!(
+                "auth: {{token: {{realm: \"https://{server}/token\", service: here, \
+                 issuer: tests, rootcertbundle: {}/ca.crt}}}}\n",
+                certificates.display()
+            );
+        }
+        if matches!(access, Access::Password) {
             let line = "me:$2y$04$KBZyPEzTJGuYgQuqB6Psiu9GRcWMryli0ltUHu3ef4RnrQvzYC162\n";
             std::fs::write(folder.path().join("users"), line).unwrap();
             text += &format!("auth: {{htpasswd: {{realm: here, path: {path}/users}}}}\n");

@@ -22,6 +22,14 @@ async fn info_shows_driver_and_processors() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn info_lists_network_drivers_and_registries_in_plain_http() {
+    let served = Served::start().await;
+    let format = r#"{{json .Plugins.Network}} {{range .RegistryConfig.IndexConfigs}}{{.Name}} {{.Secure}}{{end}}"#;
+    let info = served.docker(&["info", "--format", format]).await;
+    assert_eq!(info.as_deref(), Ok(r#"["bridge","kernel-bridge","none","user"] plain:5000 false"#));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn swarm_commands_hear_that_there_is_none() {
     let served = Served::start().await;
     let error = served.docker(&["service", "ls"]).await.unwrap_err();

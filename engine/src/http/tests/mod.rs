@@ -63,11 +63,16 @@ impl Served {
         let engine = Engine {
             vms: vm::Service::open(&store, sandboxes, events.clone(), containers.clone()).unwrap(),
             containers,
-            images: image_service::Service::new(images, events.clone()).unwrap(),
+            images: image_service::Service::new(images, events.clone(), Vec::new()).unwrap(),
             events,
             networks,
             volumes,
-            system: system::Service::new("test", folder.path(), true),
+            system: system::Service::new(
+                "test",
+                folder.path(),
+                true,
+                vec!["plain:5000".to_owned()],
+            ),
         };
         let engine = Arc::new(engine);
         (Self::with(folder, super::router(Arc::clone(&engine))), engine)
