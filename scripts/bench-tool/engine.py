@@ -73,7 +73,7 @@ class Engine:
     def load(self, archive):
         """Loads images."""
         with open(archive, "rb") as file:
-            self.call("POST", "/images/load", file.read(), "application/x-tar")
+            self.call("POST", "/images/load?quiet=1", file.read(), "application/x-tar")
 
     def create(self, *command, **host):
         """Makes a container of busybox: its id."""
