@@ -39,8 +39,12 @@ pub fn runtime_folder() -> PathBuf {
 /// The folder of this user's engine. The engine and those who look for it agree on it in every
 /// environment: one of root is in `/run/bulkhead` though root's logins have folders of their own,
 /// and one of a user is in the login's folder also for what `su` or a timer starts without telling.
+/// `BULKHEAD_RUNTIME` names another, for all of them.
 #[must_use]
 pub fn engine_folder() -> PathBuf {
+    if let Some(folder) = set("BULKHEAD_RUNTIME") {
+        return folder;
+    }
     let user = geteuid();
     if user.is_root() {
         return PathBuf::from("/run/bulkhead");
@@ -53,7 +57,11 @@ pub fn engine_folder() -> PathBuf {
 }
 
 fn given() -> Option<PathBuf> {
-    env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty()).map(PathBuf::from)
+    set("XDG_RUNTIME_DIR")
+}
+
+fn set(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable).filter(|folder| !folder.is_empty()).map(PathBuf::from)
 }
 
 /// Refuses a folder that somebody else made: in a shared place it could be a trap. A symbolic link

@@ -355,6 +355,11 @@ impl Drop for TestEngine {
         for container in containers.lines() {
             let _ = self.docker(&["rm", "-fv", container]);
         }
+        let pods = self.ask("GET", "/pods", "").map(|answer| answer.body);
+        let pods = pods.iter().filter_map(|pods| pods.as_array()).flatten();
+        for pod in pods.filter_map(|pod| pod["id"].as_str()) {
+            let _ = self.ask("DELETE", &format!("/pods/{pod}?force=true"), "");
+        }
         let _ = self.stop();
     }
 }

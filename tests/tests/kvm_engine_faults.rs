@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
@@ -16,7 +17,8 @@ use rustix::process::{
 };
 use serde_json::Value;
 use tests::{
-    Answer, TestEngine, TinyGuest, descriptors_of, files_below, processes_of, request, wait_for_end,
+    Answer, TestEngine, TinyGuest, descriptors_of, files_below, processes_of, program, request,
+    wait_for_end,
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -113,6 +115,20 @@ fn second_engine_on_a_folder_is_told_who_has_it() -> anyhow::Result<()> {
         ensure!(second.status.code() == Some(1) && said.contains(&expected), "{said}");
     }
     assert_eq!(engine.ask("GET", "/_ping", "")?.status, 200);
+    Ok(())
+}
+
+#[test]
+fn commands_find_the_engine_by_its_runtime_folder() -> anyhow::Result<()> {
+    let engine = engine()?;
+    assert_eq!(engine.ask("POST", "/containers/create?name=one", BODY)?.status, 201);
+    let listed = Command::new(program("bulkhead")?)
+        .args(["ps", "-a", "--format", "{{.Names}}"])
+        .env("BULKHEAD_RUNTIME", engine.runtime())
+        .env_remove("BULKHEAD_HOST")
+        .output()?;
+    let errors = String::from_utf8_lossy(&listed.stderr);
+    assert_eq!(String::from_utf8_lossy(&listed.stdout), "one\n", "{errors}");
     Ok(())
 }
 

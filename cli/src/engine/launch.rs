@@ -18,7 +18,7 @@ use super::client::{Engine, EngineError};
 const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// Where the engine of this user listens: `/run/bulkhead/bulkhead.sock` for root, below
-/// `$XDG_RUNTIME_DIR` for others.
+/// `$XDG_RUNTIME_DIR` for others, unless `BULKHEAD_RUNTIME` names another folder.
 pub(crate) fn default_socket() -> PathBuf {
     engine_folder().join("bulkhead.sock")
 }
