@@ -10,6 +10,7 @@ pub mod image_service;
 pub mod network;
 pub mod paths;
 pub mod sandbox;
+pub mod start_times;
 pub mod store;
 pub mod system;
 pub mod vm;

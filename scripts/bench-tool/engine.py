@@ -115,14 +115,16 @@ class Engine:
         return client
 
     def call(self, method, path, document=None, kind="application/json"):
-        """The document that a request is answered with."""
+        """The document that a request is answered with, the last one where progress is told."""
         with self._connect() as client:
             self._send(client, method, path, document, kind)
             status, head = read_head(client)
             body = read_body(client, head)
         if status >= 400:
             raise BenchError(f"{method} {urllib.parse.unquote(path)}: {status}: {body!r}")
-        return json.loads(body) if head.get("content-type") == "application/json" and body else None
+        if head.get("content-type") != "application/json" or not body:
+            return None
+        return json.loads(body.splitlines()[-1])
 
     def _connect(self):
         client = socket.socket(socket.AF_UNIX)

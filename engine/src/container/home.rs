@@ -18,6 +18,7 @@ use super::record::{Phase, Role};
 use super::{ContainerError, guest, moment};
 use crate::http::error::chain;
 use crate::sandbox::{Adopted, Card, Disk, DiskContent, SandboxSpec, Share};
+use crate::start_times::{Point, StartTimes};
 
 /// Bytes of a writable disk where none are asked for: sparse, so this is a limit, not a cost.
 const DISK_SIZE: u64 = 64 << 30;
@@ -82,9 +83,11 @@ impl Container {
             )));
         }
         let mut switches = self.ground.networks.switches();
+        let times = lodger.start_times();
         let cards = self.join_networks().await?;
+        times.reach(Point::Networks);
         switches.mark_unchanged();
-        let opened = self.open(cards).await;
+        let opened = self.open(cards, &times).await;
         if opened.is_err() {
             self.leave_networks().await;
         } else if switches.has_changed().unwrap_or_default() {
@@ -94,13 +97,17 @@ impl Container {
         opened
     }
 
-    async fn open(&self, cards: Vec<Card>) -> Result<Machine, ContainerError> {
+    async fn open(&self, cards: Vec<Card>, times: &StartTimes) -> Result<Machine, ContainerError> {
         let (inside, devices) = self.all_devices().await?;
+        times.reach(Point::Disks);
         self.pod_opens(&inside).await?;
         let opened = async {
-            let machine = self.boot(devices, cards).await?;
+            let machine = self.boot(devices, cards, times).await?;
             match self.configure_network(&machine).await {
-                Ok(()) => Ok(machine),
+                Ok(()) => {
+                    times.reach(Point::Cards);
+                    Ok(machine)
+                }
                 Err(error) => {
                     machine.shut_down(&self.id).await;
                     Err(error)
@@ -232,7 +239,7 @@ impl Container {
             };
         }
         let devices = self.devices().await?;
-        let machine = self.boot(devices, Vec::new()).await?;
+        let machine = self.boot(devices, Vec::new(), &StartTimes::begin()).await?;
         match self.make_in(&machine).await {
             Ok(()) => Ok((machine, false)),
             Err(error) => {
@@ -243,7 +250,12 @@ impl Container {
     }
 
     /// Starts a machine of the home's size.
-    async fn boot(&self, devices: Devices, cards: Vec<Card>) -> Result<Machine, ContainerError> {
+    async fn boot(
+        &self,
+        devices: Devices,
+        cards: Vec<Card>,
+        times: &StartTimes,
+    ) -> Result<Machine, ContainerError> {
         let size = self.spec().machine;
         let sandbox = SandboxSpec {
             id: self.id.clone(),
@@ -253,7 +265,7 @@ impl Container {
             shares: devices.shares,
             cards,
         };
-        let sandbox = self.ground.sandboxes.start(&sandbox).await;
+        let sandbox = self.ground.sandboxes.start_timed(&sandbox, times).await;
         Ok(Machine::new(sandbox.map_err(|error| ContainerError::Machine(chain(&error)))?))
     }
 

@@ -14,6 +14,7 @@ use super::spec::ContainerSpec;
 use super::streams::Streams;
 use super::{ContainerError, Ground};
 use crate::events::{Actor, Kind};
+use crate::start_times::StartTimes;
 
 /// What those wait for who wait for a container.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub struct Container {
     pub(super) give_up: Notify,
     /// Its streams.
     pub streams: Streams,
+    /// Of its latest start.
+    start_times: Mutex<Arc<StartTimes>>,
 }
 
 /// A run of a container: from its start to its end.
@@ -104,7 +107,21 @@ impl Container {
             opening: tokio::sync::Mutex::default(),
             give_up: Notify::new(),
             streams: Streams::new(log),
+            start_times: Mutex::new(Arc::new(StartTimes::begin())),
         }))
+    }
+
+    /// The times of its latest start.
+    #[must_use]
+    pub fn start_times(&self) -> Arc<StartTimes> {
+        Arc::clone(&lock(&self.start_times))
+    }
+
+    /// A start begins.
+    pub(super) fn time_start(&self) -> Arc<StartTimes> {
+        let times = Arc::new(StartTimes::begin());
+        *lock(&self.start_times) = Arc::clone(&times);
+        times
     }
 
     /// A copy of its record.

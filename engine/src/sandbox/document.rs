@@ -8,8 +8,8 @@ use std::str::FromStr;
 use launch::Folder;
 use vm_spec::{
     BalloonSpec, CacheMode, Component, ComponentId, DiskCompositeSpec, DiskFileSpec, DiskSpec,
-    EntropySpec, FsSpec, HostFolderSpec, IdError, NetSpec, SerialSpec, SpecError, StreamSpec,
-    SwitchPortSpec, TapSpec, TokenBucket, VmSpec, VsockSpec, VsockUnixSpec,
+    EntropySpec, FsSpec, HostFolderSpec, IdError, MemoryBacking, NetSpec, SerialSpec, SpecError,
+    StreamSpec, SwitchPortSpec, TapSpec, TokenBucket, VmSpec, VsockSpec, VsockUnixSpec,
 };
 
 use super::console;
@@ -36,15 +36,27 @@ pub enum DocumentError {
     Spec(#[from] SpecError),
 }
 
-/// The machine of a sandbox in this folder.
+/// Whether the host's kernel has transparent huge pages. A guest that boots touches its memory
+/// everywhere, and each fault of a small page costs an exit; what it does not use after that it
+/// gives back through its balloon.
+pub(super) fn has_huge_pages() -> bool {
+    Path::new("/sys/kernel/mm/transparent_hugepage/enabled").exists()
+}
+
+/// The machine of a sandbox in this folder, on huge pages or not.
 pub(super) fn compose(
     spec: &SandboxSpec,
     guest: &Guest,
     folder: &Folder,
+    huge_pages: bool,
 ) -> Result<VmSpec, DocumentError> {
     let mut document = VmSpec::new(guest.boot());
     document.cpu.count = spec.cpus;
     document.memory.size = spec.memory;
+    if huge_pages {
+        document.memory.backing = MemoryBacking::TransparentHuge;
+    }
+    document.board.ecam_only = true;
     let mut add = |id: &str, component| {
         document.components.insert(ComponentId::from_str(id)?, component);
         Ok::<_, DocumentError>(())
@@ -156,4 +168,37 @@ fn console_device(backend: ComponentId) -> Component {
 #[must_use]
 pub fn console_limit() -> TokenBucket {
     TokenBucket { size: CONSOLE_BYTES, refill_time_ms: CONSOLE_REFILL_MS, one_time_burst: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use vm_spec::Mib;
+
+    use super::*;
+    use crate::sandbox::GuestOverrides;
+
+    #[test]
+    fn machine_is_made_to_boot_with_few_exits() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("image");
+        fs::write(&file, "").unwrap();
+        let given = Some(file);
+        let images =
+            GuestOverrides { kernel: given.clone(), initrd: given, ..GuestOverrides::default() };
+        let guest = Guest::find(&images).unwrap();
+        let spec = SandboxSpec {
+            id: "c0".to_owned(),
+            cpus: 1,
+            memory: Mib(64),
+            disks: Vec::new(),
+            shares: Vec::new(),
+            cards: Vec::new(),
+        };
+        let folder = Folder::new("c0", folder.path());
+        let on = |huge_pages| compose(&spec, &guest, &folder, huge_pages).unwrap();
+        assert!(on(true).board.ecam_only);
+        assert_eq!(on(true).memory.backing, MemoryBacking::TransparentHuge);
+        // A host without them would refuse to give them.
+        assert_eq!(on(false).memory.backing, MemoryBacking::Anonymous);
+    }
 }

@@ -18,6 +18,7 @@ use vm_spec::VmSpec;
 use super::monitor::Monitor;
 use super::{Guest, Sandbox, SandboxError, SandboxSpec, Sandboxes, Vm, console, document};
 use crate::agent::Agent;
+use crate::start_times::{GuestTimes, Point, StartTimes};
 
 /// How long an agent that has called, or a monitor, may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -37,16 +38,33 @@ impl Sandboxes {
     /// Starts a machine and waits for its agent. A future that is dropped, or fails, leaves
     /// neither the machine nor its folder.
     pub async fn start(&self, spec: &SandboxSpec) -> Result<Sandbox, SandboxError> {
+        self.start_timed(spec, &StartTimes::begin()).await
+    }
+
+    /// As [`Self::start`], with a note of when it reached what.
+    pub async fn start_timed(
+        &self,
+        spec: &SandboxSpec,
+        times: &StartTimes,
+    ) -> Result<Sandbox, SandboxError> {
         let folder = self.folder(&spec.id);
         let guest = Guest::find(&self.guest).map_err(SandboxError::Guest)?;
-        let document = document::compose(spec, &guest, &folder).map_err(SandboxError::Document)?;
+        let document = document::compose(spec, &guest, &folder, document::has_huge_pages());
+        let document = document.map_err(SandboxError::Document)?;
         // It is never closed, so there is always a turn.
         let _turn = self.boots.acquire().await.ok();
         prepare(&folder)?;
         let mut attempt = Attempt { folder: &folder, monitor: None, succeeded: false };
         let call = Call::listen(&folder)?;
+        times.reach(Point::Turn);
         let monitor = attempt.monitor.insert(self.launch(&folder, &document)?).clone();
+        times.reach(Point::Monitor);
         let agent = self.await_agent(&folder, &monitor, call.answered(&folder)).await?;
+        times.reach(Point::Agent);
+        let (began, served) = (agent.hello().started_us, agent.hello().ready_us);
+        let (agent_began, agent_served) =
+            (Duration::from_micros(began), Duration::from_micros(served));
+        times.note_guest(GuestTimes { agent_began, agent_served });
         attempt.succeeded = true;
         drop(attempt);
         Ok(Sandbox::new(Vm::new(folder, monitor), agent))

@@ -14,6 +14,7 @@
 //! another start. `stop` and `kill` only send signals and wait for what that task does.
 
 mod adopt;
+mod first_output;
 mod pause;
 mod remove;
 mod start;

@@ -11,8 +11,9 @@ use crate::container::live::{Container, Run};
 use crate::container::machine::{Machine, refused};
 use crate::container::record::Phase;
 use crate::container::record::Role;
-use crate::container::{ContainerError, guest, moment};
+use crate::container::{ContainerError, guest, moment, names};
 use crate::http::error::chain;
+use crate::start_times::Point;
 
 impl Container {
     /// Starts it.
@@ -80,11 +81,13 @@ impl Container {
         self: &Arc<Self>,
         _operation: &MutexGuard<'_, ()>,
     ) -> Result<(Arc<Run>, Pumps), ContainerError> {
+        let times = self.time_start();
         let pod = self.pod();
         let home = pod.as_deref().unwrap_or(self);
         let machine = home.enter(self).await?;
         let begun = async {
             self.make_in(&machine).await?;
+            times.reach(Point::Made);
             self.start_process(&machine).await
         }
         .await;
@@ -92,6 +95,7 @@ impl Container {
             home.leave(&self.id, &machine, true).await;
         }
         let (run, mut pumps, pid) = begun?;
+        log::debug!("container {} started: {times}", names::short_id(&self.id));
         self.set_run(Some(Arc::clone(&run)));
         pumps.open_input(&self.streams);
         let started = moment::now_ns();
@@ -137,6 +141,7 @@ impl Container {
         let program = spec.process.argv.first().map(String::as_str);
         let started = machine.agent().start_container(&self.id).await;
         let started = started.map_err(|error| refused(error, program))?;
+        self.start_times().reach(Point::Process);
         let pumps = self.connect_streams(machine, started.session).await?;
         let run = Run {
             machine: machine.clone(),
@@ -163,16 +168,16 @@ impl Container {
         if process.tty {
             let (output, input) = connect(Stream::Terminal).await?.into_split();
             if process.open_stdin {
-                return Ok(Pumps::terminal(&self.streams, output).with_input(Box::new(input)));
+                return Ok(Pumps::terminal(self, output).with_input(Box::new(input)));
             }
             // Dropping the half would shut the connection down for writing only; the terminal's
             // output goes on. It is kept all the same, as that end would hang the terminal up.
-            let pumps = Pumps::terminal(&self.streams, KeptOpen { output, _input: input });
+            let pumps = Pumps::terminal(self, KeptOpen { output, _input: input });
             return Ok(pumps);
         }
         let stdout = connect(Stream::Stdout).await?;
         let stderr = connect(Stream::Stderr).await?;
-        let pumps = Pumps::plain(&self.streams, stdout, stderr);
+        let pumps = Pumps::plain(self, stdout, stderr);
         if process.open_stdin {
             return Ok(pumps.with_input(Box::new(connect(Stream::Stdin).await?)));
         }

@@ -8,6 +8,7 @@ use tokio::io::AsyncRead;
 use tokio::task::JoinSet;
 
 use super::RemoveOptions;
+use super::first_output::FirstOutput;
 use crate::agent::AgentError;
 use crate::container::live::{Container, Run};
 use crate::container::logs::Source;
@@ -30,23 +31,25 @@ pub(in crate::container) struct Pumps {
 
 impl Pumps {
     pub(super) fn plain(
-        streams: &Streams,
+        container: &Container,
         stdout: impl AsyncRead + Unpin + Send + 'static,
         stderr: impl AsyncRead + Unpin + Send + 'static,
     ) -> Self {
         let mut tasks = JoinSet::new();
-        let (one, other) = (streams.clone(), streams.clone());
+        let (one, other) = (container.streams.clone(), container.streams.clone());
+        let (stdout, stderr) =
+            (FirstOutput::of(container, stdout), FirstOutput::of(container, stderr));
         tasks.spawn(async move { one.pump(Source::Stdout, stdout).await });
         tasks.spawn(async move { other.pump(Source::Stderr, stderr).await });
         Self { tasks, input: None }
     }
 
     pub(super) fn terminal(
-        streams: &Streams,
+        container: &Container,
         output: impl AsyncRead + Unpin + Send + 'static,
     ) -> Self {
         let mut tasks = JoinSet::new();
-        let streams = streams.clone();
+        let (streams, output) = (container.streams.clone(), FirstOutput::of(container, output));
         tasks.spawn(async move { streams.pump(Source::Stdout, output).await });
         Self { tasks, input: None }
     }
