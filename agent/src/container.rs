@@ -33,7 +33,9 @@ use agent_protocol::message::{
 };
 use rustix::process::{Pid, Signal, WaitStatus, kill_process};
 
-use crate::{failure::ToFailure, reactor::Token, session::streams::Streams};
+use crate::{
+    failure::ToFailure, program::seccomp::Compiled, reactor::Token, session::streams::Streams,
+};
 use cgroup::{Cgroup, CgroupError};
 pub(crate) use first::create;
 pub(crate) use inside::Inside;
@@ -158,6 +160,8 @@ pub(crate) struct Container {
     /// The process id, for the host to see.
     number: u32,
     shared: Shared,
+    /// The filter of its processes' system calls.
+    compiled: Option<Compiled>,
     /// The paths of the files that the host writes.
     files: Vec<Vec<u8>>,
 }
@@ -177,6 +181,11 @@ impl Container {
         self.inside
             .as_ref()
             .ok_or_else(|| ContainerError::State { id: self.id.clone(), state: self.state.name() })
+    }
+
+    /// The filter of its processes' system calls, where it could be made.
+    pub(crate) fn compiled(&self) -> Option<&Compiled> {
+        self.compiled.as_ref()
     }
 
     pub(crate) fn status(&self) -> ContainerStatus {

@@ -10,7 +10,7 @@ mod identity;
 mod init;
 mod limits;
 mod search;
-mod seccomp;
+pub(crate) mod seccomp;
 pub(crate) mod terminal;
 pub(crate) mod user;
 
@@ -32,6 +32,7 @@ use rustix::{
 use crate::{child::Channel, failure::ToFailure};
 use file_limit::FileLimit;
 use identity::Identity;
+use seccomp::Compiled;
 use terminal::Terminal;
 use user::{User, UserError};
 
@@ -123,6 +124,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) exec: &'a Exec,
     pub(crate) standard: Standard,
     pub(crate) file_limit: &'a FileLimit,
+    /// The filter of system calls of the container that it is in, where that is made.
+    pub(crate) compiled: Option<&'a Compiled>,
     /// The terminal is there already, as standard input.
     pub(crate) on_console: bool,
     /// In a container: root enters the working directory, and the user needs no right to it.
@@ -197,7 +200,8 @@ impl Launch<'_> {
         if self.contained {
             self.enter_cwd()?;
         }
-        Identity { user: prepared.user.as_ref(), confinement }.take()?;
+        let (user, compiled) = (prepared.user.as_ref(), self.compiled);
+        Identity { user, confinement, compiled }.take()?;
         if !self.contained {
             self.enter_cwd()?;
         }

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     child::{self, Channel, Child, NewNamespaces, Place, Received},
     failure::{ToFailure, failure},
-    program::{Launch, LaunchError, file_limit::FileLimit},
+    program::{Launch, LaunchError, file_limit::FileLimit, seccomp::Compiled},
     session::streams::Streams,
 };
 
@@ -35,10 +35,13 @@ pub(crate) fn create(
     let cgroup = Cgroup::create(&machine.cgroups, id)?;
     cgroup.limit(&request.resources.unwrap_or_default())?;
     let (streams, standard) = Streams::open(process)?;
+    // Of one that cannot be made the child tells.
+    let compiled = process.confinement.as_deref().and_then(|asked| Compiled::of(asked).ok());
     let launch = Launch {
         exec: process,
         standard,
         file_limit,
+        compiled: compiled.as_ref(),
         on_console: false,
         contained: true,
         init: request.init,
@@ -72,6 +75,7 @@ pub(crate) fn create(
         deleting: None,
         unmade: None,
         shared: Shared::of(request),
+        compiled,
         files: request.files.iter().map(|file| file.path.clone()).collect(),
     };
     Ok((container, child))

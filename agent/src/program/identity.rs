@@ -9,12 +9,18 @@ use rustix::{
 
 use crate::container::devices;
 
-use super::{LaunchError, capabilities, seccomp::Filter, user::User};
+use super::{
+    LaunchError, capabilities,
+    seccomp::{Compiled, Filter},
+    user::User,
+};
 
 /// Whom a command runs as and what it may do; `None` leaves things as they are.
 pub(super) struct Identity<'a> {
     pub(super) user: Option<&'a User>,
     pub(super) confinement: Option<&'a Confinement>,
+    /// The container's filter, which may be another's than the confinement's.
+    pub(super) compiled: Option<&'a Compiled>,
 }
 
 impl Identity<'_> {
@@ -25,15 +31,20 @@ impl Identity<'_> {
             Some(confinement) => Some(allowed(&confinement.capabilities)?),
             None => None,
         };
-        let filter = match self.confinement {
-            Some(c) => Filter::of(&c.seccomp, &c.capabilities)?,
-            None => None,
+        let own;
+        let filter = match (self.confinement, self.compiled) {
+            (None, _) => None,
+            (Some(confinement), Some(known)) if known.is_of(confinement) => known.filter(),
+            (Some(confinement), _) => {
+                own = Compiled::of(confinement)?;
+                own.filter()
+            }
         };
         let install = |filter: &Filter| filter.install().map_err(LaunchError::Identity);
         let closed = self.confinement.is_some_and(|confinement| confinement.no_new_privileges);
         if closed {
             set_no_new_privs(true).map_err(failed)?;
-        } else if let Some(filter) = &filter {
+        } else if let Some(filter) = filter {
             // Only root may do this now, so what follows must pass the filter.
             install(filter)?;
         }
@@ -50,7 +61,7 @@ impl Identity<'_> {
             capabilities::keep(allowed).map_err(failed)?;
         }
         if let Some(filter) = filter.filter(|_| closed) {
-            install(&filter)?;
+            install(filter)?;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ mod syscalls;
 
 use std::io;
 
+use agent_protocol::message::Confinement;
 use nix::libc;
 
 pub(crate) use profile::ProfileError;
@@ -77,6 +78,33 @@ struct Rule {
 struct Profile {
     otherwise: Action,
     rules: Vec<Rule>,
+}
+
+/// The filter of a container, made once for all its processes. One that each child makes for itself
+/// costs a good part of a command's start: the child's writes part the memory that it shares with
+/// the agent, page by page.
+pub(crate) struct Compiled {
+    text: String,
+    capabilities: Vec<String>,
+    filter: Option<Filter>,
+}
+
+impl Compiled {
+    pub(crate) fn of(confinement: &Confinement) -> Result<Self, ProfileError> {
+        let (text, capabilities) = (&confinement.seccomp, &confinement.capabilities);
+        let filter = Filter::of(text, capabilities)?;
+        Ok(Self { text: text.clone(), capabilities: capabilities.clone(), filter })
+    }
+
+    /// Whether it is what `confinement` asks for: a privileged command asks for another.
+    pub(super) fn is_of(&self, confinement: &Confinement) -> bool {
+        self.text == confinement.seccomp && self.capabilities == confinement.capabilities
+    }
+
+    /// `None` for no filter.
+    pub(super) fn filter(&self) -> Option<&Filter> {
+        self.filter.as_ref()
+    }
 }
 
 /// A filter that can be installed.

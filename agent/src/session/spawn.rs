@@ -44,7 +44,15 @@ pub(crate) fn spawn(
     let (streams, standard) = Streams::open(exec)?;
     let inside = container.map(Container::inside).transpose()?;
     let contained = inside.is_some();
-    let launch = Launch { exec, standard, file_limit, on_console: false, contained, init: false };
+    let launch = Launch {
+        exec,
+        standard,
+        file_limit,
+        compiled: container.and_then(Container::compiled),
+        on_console: false,
+        contained,
+        init: false,
+    };
     let place = Place {
         pid_namespace: inside.and_then(|inside| inside.processes()),
         cgroup: container.map(|container| container.cgroup.folder()),
@@ -66,8 +74,15 @@ pub(crate) fn spawn_on(
 ) -> Result<Pid, Failure> {
     let standard =
         Standard::all(terminal).map_err(|error| failure(FailureKind::System, error.to_string()))?;
-    let launch =
-        Launch { exec, standard, file_limit, on_console: true, contained: false, init: false };
+    let launch = Launch {
+        exec,
+        standard,
+        file_limit,
+        compiled: None,
+        on_console: true,
+        contained: false,
+        init: false,
+    };
     let keep = launch.standard.descriptors();
     let child = child::spawn(&Place::default(), &keep, |channel| launch.run(channel, || Ok(())));
     let child = child.map_err(|source| SpawnError::Fork(source).to_failure())?;
