@@ -139,3 +139,26 @@ impl Filter {
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filter_of_a_container_is_no_other_commands() {
+        let container = Confinement {
+            capabilities: vec!["CAP_CHOWN".to_owned()],
+            no_new_privileges: true,
+            ..Confinement::default()
+        };
+        let compiled = Compiled::of(&container).unwrap();
+        assert!(compiled.filter().is_some_and(|filter| !filter.program.is_empty()));
+        assert!(compiled.is_of(&container));
+        let with_more = Confinement { capabilities: vec!["CAP_SYS_ADMIN".to_owned()], ..container };
+        assert!(!compiled.is_of(&with_more));
+        let unconfined = "unconfined".to_owned();
+        let privileged = Confinement { seccomp: unconfined, ..with_more };
+        assert!(!compiled.is_of(&privileged));
+        assert!(Compiled::of(&privileged).unwrap().filter().is_none());
+    }
+}
