@@ -17,6 +17,7 @@ mod own_files;
 pub(crate) mod path;
 mod populate;
 pub(crate) mod processes;
+mod readahead;
 mod rootfs;
 pub(crate) mod setup;
 mod tree;

@@ -202,8 +202,10 @@ fn volumes_and_folders_are_shared() -> anyhow::Result<()> {
     )?;
     ensure!(code == Some(1) && said.contains("from the host"), "{said}");
     ensure!(!folder.path().join("new").exists(), "the folder is read-only");
-    let read = ["run", "--rm", "-v", "data:/data", "busybox", "cat", "/data/file"];
-    assert_eq!(engine.text(&read)?, "data");
+    let device = "$(grep ' /data ' /proc/self/mountinfo | cut -d' ' -f3)";
+    let read = format!("cat /data/file /sys/class/bdi/{device}/read_ahead_kb");
+    let read = ["run", "--rm", "-v", "data:/data", "busybox", "sh", "-c", &read];
+    assert_eq!(engine.text(&read)?, "data\n1024", "content, and KiB that are read ahead");
     engine.text(&["volume", "rm", "data"])?;
     Ok(())
 }

@@ -11,7 +11,7 @@ use rustix::{
 
 use super::{
     path::{Missing, display, resolve},
-    populate,
+    populate, readahead,
     setup::SetupError,
     tree::{Tree, set_attributes},
 };
@@ -34,7 +34,10 @@ fn mount_one(root: &OwnedFd, mount: &ContainerMount) -> Result<(), SetupError> {
     let tree = match mount.kind() {
         MountKind::VirtioFs => {
             let share = Tree::new("virtiofs", &mount.source, &options, MountAttrFlags::empty());
-            part_of(share.map_err(failed)?, mount)?
+            let share = share.map_err(failed)?;
+            // Without it reading is slower; nothing else is.
+            let _ = readahead::widen(share.root());
+            part_of(share, mount)?
         }
         MountKind::Tmpfs => {
             let nothing = MountAttrFlags::empty();
