@@ -1,5 +1,6 @@
 //! Attributes of the host's files as the guest gets them.
 
+use std::ffi::CStr;
 use std::os::fd::AsFd;
 
 use rustix::fs::{AtFlags, Statx, StatxFlags, StatxTimestamp, statx};
@@ -8,9 +9,18 @@ use rustix::io::Errno;
 use super::owners::Shown;
 use super::protocol::Attr;
 
+/// What the guest is told, and what makes a file this file.
+const WANTED: StatxFlags =
+    StatxFlags::BASIC_STATS.union(StatxFlags::MNT_ID).union(StatxFlags::BTIME);
+
 /// The attributes of what `fd` names.
 pub(super) fn stat(fd: impl AsFd) -> Result<Statx, Errno> {
-    statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS | StatxFlags::MNT_ID)
+    statx(fd, c"", AtFlags::EMPTY_PATH, WANTED)
+}
+
+/// The attributes of what has this name in a folder: itself, if it is a symbolic link.
+pub(super) fn stat_at(folder: impl AsFd, name: &CStr) -> Result<Statx, Errno> {
+    statx(folder, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, WANTED)
 }
 
 /// What the guest gets of them. Of what is not on the root's device the inode number is changed,

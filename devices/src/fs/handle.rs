@@ -31,6 +31,7 @@ pub(super) struct Found {
 /// A file that is open.
 struct OpenFile {
     fd: OwnedFd,
+    node: u64,
     /// Whether writes go to its end, wherever they are meant for.
     appends: bool,
 }
@@ -48,8 +49,8 @@ pub(super) struct Handles {
 }
 
 impl Handles {
-    pub(super) fn add_file(&mut self, fd: OwnedFd, appends: bool) -> u64 {
-        self.add(Handle::File(OpenFile { fd, appends }))
+    pub(super) fn add_file(&mut self, node: u64, fd: OwnedFd, appends: bool) -> u64 {
+        self.add(Handle::File(OpenFile { fd, node, appends }))
     }
 
     pub(super) fn add_folder(&mut self, folder: OpenFolder) -> u64 {
@@ -110,7 +111,11 @@ impl Handles {
         }
     }
 
-    pub(super) fn close(&mut self, number: u64) -> Result<(), Errno> {
-        self.open.remove(&number).map(drop).ok_or(Errno::BADF)
+    /// Closes what is open, and gives the node of a file.
+    pub(super) fn close(&mut self, number: u64) -> Result<Option<u64>, Errno> {
+        match self.open.remove(&number).ok_or(Errno::BADF)? {
+            Handle::File(file) => Ok(Some(file.node)),
+            Handle::Folder(_) => Ok(None),
+        }
     }
 }

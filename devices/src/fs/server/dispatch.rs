@@ -22,6 +22,7 @@ impl Server {
         if self.share.options.read_only && changes(opcode) {
             return Err(Errno::ROFS);
         }
+        self.open_again(call.node)?;
         match opcode {
             Opcode::Lookup => self.lookup(call),
             Opcode::Getattr => self.getattr(call),

@@ -69,7 +69,7 @@ impl Server {
 
     /// The node, if Linux lets it have attributes of users. The thread's working directory is
     /// where the numbers of descriptors are names.
-    fn bearer(&self, node: u64) -> Option<&Node> {
+    fn bearer(&self, node: u64) -> Option<Node<'_>> {
         let node = self.nodes.get(node).ok()?;
         matches!(node.kind(), FileType::RegularFile | FileType::Directory).then_some(node)
     }

@@ -78,7 +78,9 @@ impl Server {
     /// Files and folders.
     pub(super) fn release(&mut self, mut call: Call) -> Result<Answer, Errno> {
         let ReleaseIn { fh, .. } = call.arguments.take()?;
-        self.handles.close(fh)?;
+        if let Some(node) = self.handles.close(fh)? {
+            self.nodes.released(node);
+        }
         Ok(Answer::Empty)
     }
 

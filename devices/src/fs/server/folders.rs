@@ -132,7 +132,7 @@ impl Server {
         let is_dots = matches!(found.name.to_bytes(), b"." | b"..");
         if listing.plus {
             // One that went meanwhile, or for which there is no room any more, is a name only.
-            let entry = (!is_dots).then(|| self.lookup_name(folder, &found.name).ok()).flatten();
+            let entry = (!is_dots).then(|| self.lookup_entry(folder, found).ok()).flatten();
             listing.bytes.extend_from_slice(entry.unwrap_or(EntryOut::default()).as_bytes());
         }
         listing.push(found);

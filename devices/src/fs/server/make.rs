@@ -9,6 +9,7 @@ use rustix::path::DecInt;
 
 use super::{Answer, Call, Server, beneath, regular};
 use crate::fs::attributes::stat;
+use crate::fs::node::{self, Node};
 use crate::fs::protocol::{CreateIn, EntryOut, MkdirIn, MknodIn, OpenOut};
 
 impl Server {
@@ -49,16 +50,16 @@ impl Server {
         user: (u32, u32),
         mode: u32,
         kind: FileType,
-        make: impl FnOnce(&crate::fs::node::Node, Mode) -> Result<(), Errno>,
+        make: impl FnOnce(Node<'_>, Mode) -> Result<(), Errno>,
     ) -> Result<Answer, Errno> {
         let parent = self.nodes.folder(folder)?;
         let owners = &self.session()?.owners;
         owners.making(user, mode, kind, |mode| make(parent, mode))?;
         let fd = self.find(parent, name)?;
-        if crate::fs::node::kind(&stat(&fd)?) == kind {
+        if node::kind(&stat(&fd)?) == kind {
             owners.made(&fd, kind, user, mode);
         }
-        Ok(Answer::of(&self.enter(fd)?))
+        Ok(Answer::of(&self.enter(fd, Some((folder, name)))?))
     }
 
     pub(super) fn create(&mut self, mut call: Call) -> Result<Answer, Errno> {
@@ -100,7 +101,7 @@ impl Server {
             openat2(parent, name, flags, mode, beneath())
         })?;
         owners.made(&file, FileType::RegularFile, user, mode);
-        self.enter_open(file, flags.contains(OFlags::APPEND))
+        self.enter_open(file, flags.contains(OFlags::APPEND), Some((folder, name)))
     }
 
     /// A file without a name in a folder (O_TMPFILE).
@@ -114,14 +115,24 @@ impl Server {
             openat2(parent, c".", flags, mode, beneath())
         })?;
         owners.made(&file, FileType::RegularFile, call.user, create.mode);
-        let (entry, fh) = self.enter_open(file, flags.contains(OFlags::APPEND))?;
+        let (entry, fh) = self.enter_open(file, flags.contains(OFlags::APPEND), None)?;
         Ok(Answer::both(&entry, &self.opened(fh)))
     }
 
     /// Makes a node and a handle of a file that was just made.
-    fn enter_open(&mut self, file: OwnedFd, appends: bool) -> Result<(EntryOut, u64), Errno> {
-        let entry = self.enter(self.name_only(&file)?)?;
-        Ok((entry, self.handles.add_file(file, appends)))
+    fn enter_open(
+        &mut self,
+        file: OwnedFd,
+        appends: bool,
+        place: Option<(u64, &CStr)>,
+    ) -> Result<(EntryOut, u64), Errno> {
+        let entry = self.enter(self.name_only(&file)?, place)?;
+        Ok((entry, self.add_file(entry.node, file, appends)))
+    }
+
+    fn add_file(&mut self, node: u64, file: OwnedFd, appends: bool) -> u64 {
+        self.nodes.opened(node);
+        self.handles.add_file(node, file, appends)
     }
 
     /// A descriptor that only names what `fd` is open for: the same file, whatever has become of
@@ -132,13 +143,8 @@ impl Server {
     }
 
     /// Opens a node, if it is a regular file, and gives the handle.
-    pub(super) fn open_node(
-        &mut self,
-        node: u64,
-        flags: u32,
-        open_flags: u32,
-    ) -> Result<u64, Errno> {
-        let node = regular(self.nodes.get(node)?)?;
+    pub(super) fn open_node(&mut self, id: u64, flags: u32, open_flags: u32) -> Result<u64, Errno> {
+        let node = regular(self.nodes.get(id)?)?;
         let flags = host_flags(OFlags::from_bits_retain(flags));
         let writes = flags.intersects(OFlags::WRONLY | OFlags::RDWR | OFlags::TRUNC);
         if writes && self.share.options.read_only {
@@ -151,7 +157,7 @@ impl Server {
             self.session()?.owners.drop_privileges(&self.share.descriptors, node, &stat)?;
         }
         let file = self.reopen(node, flags)?;
-        Ok(self.handles.add_file(file, flags.contains(OFlags::APPEND)))
+        Ok(self.add_file(id, file, flags.contains(OFlags::APPEND)))
     }
 
     /// What the guest is told of a file that was opened.

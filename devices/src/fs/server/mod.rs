@@ -8,9 +8,11 @@ mod files;
 mod folders;
 mod make;
 mod names;
+mod places;
 mod session;
 mod whole;
 
+use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Instant;
@@ -67,7 +69,8 @@ pub enum Served {
 }
 
 impl Server {
-    /// A server that knows at most `node_limit` files and folders at a time.
+    /// A server that has descriptors of at most `node_limit` files and folders at a time, besides
+    /// those that the guest has open.
     pub fn new(share: Share, node_limit: usize) -> Self {
         Self {
             share,
@@ -130,7 +133,7 @@ impl Server {
 
     /// A descriptor of what is called `name` in a folder, which only names it. Symbolic links are
     /// not followed, and nothing leads out.
-    fn find(&self, folder: impl AsFd, name: &std::ffi::CStr) -> Result<OwnedFd, Errno> {
+    fn find(&self, folder: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         openat2(folder, name, flags, Mode::empty(), beneath())
     }
@@ -142,13 +145,17 @@ impl Server {
         openat(&self.share.descriptors, DecInt::from_fd(fd), flags, Mode::empty())
     }
 
-    /// Counts a lookup of what `fd` names, and describes it.
-    fn enter(&mut self, fd: OwnedFd) -> Result<EntryOut, Errno> {
+    /// Counts a lookup of what `fd` names and was found at `place`, and describes it.
+    fn enter(&mut self, fd: OwnedFd, place: Option<(u64, &CStr)>) -> Result<EntryOut, Errno> {
         let stat = stat(&fd)?;
         let attr = self.attr(&fd, &stat)?;
-        let node = self.nodes.enter(fd, &stat)?;
+        let node = self.nodes.enter(fd, &stat, place)?;
+        Ok(self.entry(node, attr))
+    }
+
+    fn entry(&self, node: u64, attr: Attr) -> EntryOut {
         let (seconds, nanoseconds) = self.valid();
-        Ok(EntryOut {
+        EntryOut {
             node,
             generation: 0,
             entry_valid: seconds,
@@ -156,7 +163,7 @@ impl Server {
             entry_valid_nsec: nanoseconds,
             attr_valid_nsec: nanoseconds,
             attr,
-        })
+        }
     }
 
     fn attr(&self, fd: impl AsFd, stat: &Statx) -> Result<Attr, Errno> {
@@ -179,7 +186,7 @@ impl Server {
 
     /// The name and descriptor of the single file that is shared, if `node` is the folder around
     /// it.
-    fn single_file(&self, node: u64) -> Option<(&std::ffi::CStr, BorrowedFd<'_>)> {
+    fn single_file(&self, node: u64) -> Option<(&CStr, BorrowedFd<'_>)> {
         match &self.share.root {
             Root::File { name, file } if node == ROOT => Some((name, file.as_fd())),
             _ => None,
@@ -188,7 +195,7 @@ impl Server {
 }
 
 /// Whether the node may be opened, and read and written.
-fn regular(node: &Node) -> Result<&Node, Errno> {
+fn regular(node: Node<'_>) -> Result<Node<'_>, Errno> {
     match node.kind() {
         rustix::fs::FileType::RegularFile => Ok(node),
         rustix::fs::FileType::Directory => Err(Errno::ISDIR),

@@ -35,9 +35,9 @@ impl Server {
         let fd = match self.single_file(folder) {
             Some((single, file)) if single == name => rustix::io::fcntl_dupfd_cloexec(file, 0)?,
             Some(_) => return Err(Errno::NOENT),
-            None => self.find(self.nodes.folder(folder)?, name)?,
+            None => self.find_with_room(folder, name)?,
         };
-        self.enter(fd)
+        self.enter(fd, self.single_file(folder).is_none().then_some((folder, name)))
     }
 
     pub(super) fn forget(&mut self, mut call: Call) -> Result<Answer, Errno> {
@@ -75,6 +75,7 @@ impl Server {
 
     fn remove(&mut self, call: Call, flags: AtFlags) -> Result<Answer, Errno> {
         let name = call.arguments.name()?;
+        self.keep(call.node, &name);
         unlinkat(self.nodes.folder(call.node)?, name, flags)?;
         Ok(Answer::Empty)
     }
@@ -99,14 +100,22 @@ impl Server {
         flags: RenameFlags,
     ) -> Result<Answer, Errno> {
         let [old_name, new_name] = call.arguments.names()?;
+        if !flags.contains(RenameFlags::EXCHANGE) {
+            self.keep(new_folder, &new_name);
+        }
         let (old, new) = (self.nodes.folder(call.node)?, self.nodes.folder(new_folder)?);
-        renameat_with(old, old_name, new, new_name, flags)?;
+        renameat_with(old, &*old_name, new, &*new_name, flags)?;
+        self.moved(new_folder, &new_name);
+        if flags.contains(RenameFlags::EXCHANGE) {
+            self.moved(call.node, &old_name);
+        }
         Ok(Answer::Empty)
     }
 
     pub(super) fn link(&mut self, mut call: Call) -> Result<Answer, Errno> {
         let LinkIn { node } = call.arguments.take()?;
         let name = call.arguments.name()?;
+        self.open_again(node)?;
         let (target, folder) = (self.nodes.get(node)?, self.nodes.folder(call.node)?);
         let descriptors = &self.share.descriptors;
         // It is the descriptor's link that is followed; it ends at what the descriptor names.

@@ -1,3 +1,4 @@
+mod descriptors;
 mod escape;
 mod files;
 mod front;

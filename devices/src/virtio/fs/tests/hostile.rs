@@ -5,7 +5,7 @@ use std::fs;
 use zerocopy::IntoBytes;
 
 use super::guest::{Guest, ROOT, text};
-use crate::fs::{Opcode, ShareOptions};
+use crate::fs::Opcode;
 use crate::virtio::fake_driver::{DATA, Part, RAM_SIZE};
 
 /// An answer with this error and nothing else, as the guest's memory has it.
@@ -151,24 +151,6 @@ fn data_buffer_outside_memory_fails_the_request_only() {
     let error = i32::from_le_bytes(guest.driver.read(answer + 4, 4).try_into().unwrap());
     assert_eq!(-error, libc::EFAULT);
     assert_eq!(guest.read(fh, 0, 10).unwrap(), b"content");
-}
-
-#[test]
-fn number_of_nodes_is_limited_and_room_comes_back() {
-    let folder = tempfile::tempdir().unwrap();
-    for n in 0..20 {
-        fs::write(folder.path().join(format!("{n}")), "").unwrap();
-    }
-    let path = folder.path().to_owned();
-    let mut guest = Guest::limited(folder, &path, ShareOptions::default(), 10);
-    // The root is one of them.
-    let nodes: Vec<u64> = (0..9).map(|n| guest.node(&n.to_string())).collect();
-    assert_eq!(guest.lookup(ROOT, "9"), Err(libc::ENFILE));
-    let names = guest.names(ROOT, 8192, true);
-    assert_eq!(names.len(), 22, "names are listed all the same");
-    let request = guest.request(Opcode::Forget as u32, nodes[0], &2_u64.to_le_bytes());
-    guest.exchange(&request, 0);
-    guest.lookup(ROOT, "9").unwrap();
 }
 
 #[test]
