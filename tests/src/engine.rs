@@ -136,7 +136,7 @@ impl TestEngine {
         };
         command.arg("--kernel").arg(kernel).arg("--initrd").arg(initrd).arg("--kernel-args");
         command.arg(env::var("BULKHEAD_TEST_CMDLINE").unwrap_or_default());
-        command.args(["--boot-timeout", "150", "--log-level", "debug"]);
+        command.args(["--boot-timeout", "90", "--log-level", "debug"]);
         Ok(command)
     }
 
