@@ -3,7 +3,7 @@
 use std::thread;
 
 use anyhow::{Context, ensure};
-use tests::TestEngine;
+use tests::{TestEngine, again_in_lab};
 
 const MANY: usize = 20;
 
@@ -12,7 +12,11 @@ fn start(engine: &TestEngine, number: usize) -> anyhow::Result<String> {
     let name = format!("c{number}");
     let serve = format!("echo {name} > /var/www/index.html; exec httpd -f -h /var/www");
     let within = ["run", "-d", "--init", "-m", "32m", "--network", "many", "--name", &name];
-    engine.text(&[&within[..], &["busybox", "sh", "-c", &serve]].concat())
+    again_in_lab(|| {
+        // Of an attempt before.
+        engine.docker(&["rm", "-f", &name])?;
+        engine.text(&[&within[..], &["busybox", "sh", "-c", &serve]].concat())
+    })
 }
 
 /// What container `number` gets from others: near ones and far ones.
@@ -20,7 +24,8 @@ fn ask(engine: &TestEngine, number: usize) -> anyhow::Result<()> {
     let others = [1, 7, 10].map(|step| format!("c{}", (number + step) % MANY));
     let fetch = |other: &String| format!("wget -q -O - http://{other}/");
     let script = others.each_ref().map(fetch).join(" && ");
-    let said = engine.text(&["exec", &format!("c{number}"), "sh", "-c", &script])?;
+    let asked = ["exec", &format!("c{number}"), "sh", "-c", &script];
+    let said = again_in_lab(|| engine.text(&asked))?;
     ensure!(said.lines().eq(&others), "c{number} asked {others:?} and got {said:?}");
     Ok(())
 }
