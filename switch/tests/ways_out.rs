@@ -80,7 +80,10 @@ fn bulk_goes_both_ways_and_half_closed_connections_stay_open_the_other_way() {
 fn connection_over_ipv6_reaches_the_host() {
     let mut rig = rig();
     let mut guest = guest(&mut rig, 1, 2);
-    let Ok(listener) = TcpListener::bind("[::1]:0") else { return };
+    let listener = match TcpListener::bind("[::1]:0") {
+        Ok(listener) => listener,
+        Err(error) => return eprintln!("SKIPPED: this host has no IPv6 on loopback: {error}"),
+    };
     let port = listener.local_addr().unwrap().port();
     let handle = guest.connect(SocketAddr::new(gateway_v6(1).into(), port));
     guest.until("connection", |guest| guest.tcp(handle).may_send().then_some(()));
@@ -99,8 +102,7 @@ fn port_that_nobody_listens_at_is_a_reset_at_once() {
     // Bound, and not listened at.
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    let handle = guest.connect(SocketAddr::new(gateway(1).into(), port));
-    guest.until("reset", |guest| (guest.tcp(handle).state() == State::Closed).then_some(()));
+    guest.is_refused(SocketAddr::new(gateway(1).into(), port));
     rig.wait_for("end of the connection", |status| status.flows.tcp == 0);
 }
 
@@ -135,11 +137,7 @@ fn loopback_and_other_networks_are_out_of_reach() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     for far in ["127.0.0.1", "0.0.0.1", "10.2.0.2", "10.1.0.77", "::ffff:127.0.0.1"] {
-        let far: IpAddr = far.parse().unwrap();
-        let handle = guest.connect(SocketAddr::new(far, port));
-        guest.until(&format!("reset from {far}"), |guest| {
-            (guest.tcp(handle).state() == State::Closed).then_some(())
-        });
+        guest.is_refused(SocketAddr::new(far.parse().unwrap(), port));
     }
     assert_eq!(rig.status().flows.tcp, 0);
 }
@@ -154,8 +152,7 @@ fn internal_network_has_no_way_out() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     for far in [IpAddr::from(gateway(1)), [192, 0, 2, 1].into()] {
-        let handle = guest.connect(SocketAddr::new(far, port));
-        guest.until("reset", |guest| (guest.tcp(handle).state() == State::Closed).then_some(()));
+        guest.is_refused(SocketAddr::new(far, port));
     }
     // Names of its own are known there.
     let handle = guest.bind(1000);

@@ -118,6 +118,14 @@ impl Guest {
         }
     }
 
+    /// Connects, and waits until that is refused.
+    pub fn is_refused(&mut self, far: SocketAddr) {
+        let handle = self.connect(far);
+        self.until(&format!("reset from {far}"), |guest| {
+            (guest.tcp(handle).state() == tcp::State::Closed).then_some(())
+        });
+    }
+
     /// Sends a datagram and waits for the answer.
     pub fn ask(&mut self, handle: SocketHandle, far: SocketAddr, question: &[u8]) -> Vec<u8> {
         self.udp(handle).send_slice(question, far).unwrap();
