@@ -1,10 +1,15 @@
-//! Networks of containers: both families of addresses, and what becomes of them when the switch dies.
+//! Networks of containers: both families of addresses, what becomes of them when the switch dies, and
+//! bridges of the host's kernel.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
+use std::sync::mpsc::{self, Sender};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use nix::sched::{CloneFlags, unshare};
 use switch::client::Client;
 use tests::TestEngine;
 
@@ -74,5 +79,104 @@ fn containers_talk_by_both_families_also_after_the_switch_was_killed() -> anyhow
         assert_eq!(page(address)?, "found", "{address}");
     }
     assert_ne!(Client::connect(&control)?.status()?.pid, before);
+    Ok(())
+}
+
+fn sh(script: &str) -> anyhow::Result<String> {
+    let output = Command::new("sh").args(["-ec", script]).output()?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{script}: {errors}");
+    Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
+}
+
+/// A host that this thread's network has a cable to: a thread in a network of its own.
+struct Outside {
+    listens: Sender<()>,
+    caller: JoinHandle<anyhow::Result<SocketAddr>>,
+}
+
+impl Outside {
+    const HERE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+    const THERE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
+
+    fn connect() -> anyhow::Result<Self> {
+        let (listens, cable) = mpsc::channel();
+        let (made, is_made) = mpsc::channel();
+        let caller = thread::spawn(move || {
+            unshare(CloneFlags::CLONE_NEWNET)?;
+            made.send(rustix::thread::gettid())?;
+            cable.recv()?;
+            sh(&format!("ip addr add {}/24 dev there; ip link set there up", Self::THERE))?;
+            let listener = TcpListener::bind((Self::THERE, 7))?;
+            made.send(rustix::thread::gettid())?;
+            Ok(listener.accept()?.1)
+        });
+        let thread = is_made.recv()?.as_raw_nonzero();
+        sh(&format!(
+            "ip link add here type veth peer name there netns {thread}; \
+             ip addr add {}/24 dev here; ip link set here up",
+            Self::HERE
+        ))?;
+        listens.send(())?;
+        is_made.recv()?;
+        Ok(Self { listens, caller })
+    }
+
+    /// Who has called.
+    fn caller(self) -> anyhow::Result<SocketAddr> {
+        drop(self.listens);
+        self.caller.join().expect("the thread does not panic")
+    }
+}
+
+/// In a network of its own, as the bridges, rules and settings of a host are shared by all.
+#[test]
+fn bridges_of_the_kernel_lead_to_names_neighbours_ports_and_out() -> anyhow::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: bridges of the kernel are for root");
+        return Ok(());
+    }
+    unshare(CloneFlags::CLONE_NEWNET)?;
+    sh("ip link set lo up")?;
+    let outside = Outside::connect()?;
+
+    let mut engine = TestEngine::start()?;
+    engine.load_busybox()?;
+    let create = ["network", "create", "--driver", "kernel-bridge", "--ipv6"];
+    let ranges = ["--subnet", "10.98.1.0/24", "--subnet", "fd98:1::/64", "lan"];
+    engine.text(&[&create[..], &ranges].concat())?;
+    engine.text(&[&create[..4], &["--subnet", "10.98.2.0/24", "more"]].concat())?;
+    let options = ["--name", "web", "--network", "lan", "--ip6", "fd98:1::5"];
+    serve(&engine, &[&options[..], &["-p", "127.0.0.1::80"]].concat())?;
+    let run = ["run", "-d", "--name", "box", "--network", "lan", "busybox", "sleep", "1000"];
+    engine.text(&run)?;
+    let exec = |engine: &TestEngine, name: &str, script: &str| {
+        engine.text(&["exec", name, "sh", "-c", script])
+    };
+    assert_eq!(exec(&engine, "box", "wget -q -O - http://web/")?, "found");
+    assert_eq!(exec(&engine, "box", "wget -q -O - http://[fd98:1::5]/")?, "found");
+    let address = engine.text(&["port", "web", "80"])?;
+    assert_eq!(page(&address)?, "found");
+    exec(&engine, "box", &format!("nc {} 7 < /dev/null", Outside::THERE))?;
+    assert_eq!(outside.caller()?.ip(), Outside::HERE);
+
+    // A spare card goes onto the second one while the machines run.
+    engine.text(&["network", "connect", "--ip", "10.98.2.7", "more", "web"])?;
+    engine.text(&["network", "connect", "more", "box"])?;
+    assert_eq!(exec(&engine, "box", "wget -q -O - http://10.98.2.7/")?, "found");
+
+    engine.kill()?;
+    assert_eq!(page(&address)?, "found", "it needs no engine");
+    engine.resume()?;
+    assert_eq!(exec(&engine, "box", "wget -q -O - http://web/")?, "found");
+    engine.text(&["network", "disconnect", "lan", "web"])?;
+    assert_eq!(page(&address)?, "found", "its port leads through the other network now");
+    engine.text(&["network", "disconnect", "more", "web"])?;
+    ensure!(page(&address).is_err(), "its port leads nowhere");
+
+    engine.text(&["rm", "-f", "web", "box"])?;
+    engine.text(&["network", "rm", "lan", "more"])?;
+    assert_eq!(sh("nft list tables")?, "");
+    assert_eq!(sh("ip -o link | grep -c bh || true")?, "0");
     Ok(())
 }
