@@ -65,7 +65,7 @@ impl Monitor {
             id: args.id.clone(),
             app_name: "Firecracker".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            board: BoardSpec { transport, boot_timer: args.boot_timer },
+            board: BoardSpec { transport, boot_timer: args.boot_timer, ecam_only: false },
         };
         let events = EventHub::new();
         if let Some(path) = &args.events_path {

@@ -17,6 +17,11 @@ pub struct BoardSpec {
     /// logged. Default: no.
     #[serde(default)]
     pub boot_timer: bool,
+    /// Whether PCI's configuration space is in memory alone, without the ports 0xcf8 to 0xcff: an
+    /// access then takes one exit, not two, and a guest that looks for its devices makes hundreds
+    /// a device. Its kernel must know the MCFG table (`CONFIG_PCI_MMCONFIG`). Default: no.
+    #[serde(default)]
+    pub ecam_only: bool,
 }
 
 /// How the guest reaches its virtio devices (VIRTIO 1.3 §4.1, §4.2).

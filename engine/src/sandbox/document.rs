@@ -45,6 +45,7 @@ pub(super) fn compose(
     let mut document = VmSpec::new(guest.boot());
     document.cpu.count = spec.cpus;
     document.memory.size = spec.memory;
+    document.board.ecam_only = true;
     let mut add = |id: &str, component| {
         document.components.insert(ComponentId::from_str(id)?, component);
         Ok::<_, DocumentError>(())
@@ -156,4 +157,33 @@ fn console_device(backend: ComponentId) -> Component {
 #[must_use]
 pub fn console_limit() -> TokenBucket {
     TokenBucket { size: CONSOLE_BYTES, refill_time_ms: CONSOLE_REFILL_MS, one_time_burst: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use vm_spec::Mib;
+
+    use super::*;
+    use crate::sandbox::GuestOverrides;
+
+    #[test]
+    fn machine_is_made_to_boot_with_few_exits() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("image");
+        fs::write(&file, "").unwrap();
+        let given = Some(file);
+        let images =
+            GuestOverrides { kernel: given.clone(), initrd: given, ..GuestOverrides::default() };
+        let guest = Guest::find(&images).unwrap();
+        let spec = SandboxSpec {
+            id: "c0".to_owned(),
+            cpus: 1,
+            memory: Mib(64),
+            disks: Vec::new(),
+            shares: Vec::new(),
+            cards: Vec::new(),
+        };
+        let folder = Folder::new("c0", folder.path());
+        assert!(compose(&spec, &guest, &folder).unwrap().board.ecam_only);
+    }
 }

@@ -173,7 +173,10 @@ pub(super) fn pci_host(pci: &PciHost, sink: &mut Vec<u8>) {
         let (start, end) = window(pci.window_64);
         AddressSpace::new_memory(cacheable, true, start, end, None)
     });
-    let mut resources: Vec<&dyn Aml> = vec![&bus, &config, &memory_32];
+    let mut resources: Vec<&dyn Aml> = vec![&bus, &memory_32];
+    if pci.config_ports {
+        resources.insert(1, &config);
+    }
     if let Some(memory) = &memory_64 {
         resources.push(memory);
     }

@@ -51,6 +51,8 @@ pub struct Platform {
 pub struct PciHost {
     /// Memory-mapped configuration space.
     pub ecam: Range,
+    /// Whether the ports 0xcf8 to 0xcff lead to it as well.
+    pub config_ports: bool,
     /// Memory window below 4 GiB.
     pub window_32: Range,
     /// Memory window above RAM; none if its size is zero.

@@ -11,6 +11,7 @@ fn platform() -> Platform {
         apic_ids: vec![0, 1, 300],
         pci: Some(PciHost {
             ecam: Range { start: 0xe000_0000, size: 1 << 20 },
+            config_ports: true,
             window_32: Range { start: 0xc000_0000, size: 0x2000_0000 },
             window_64: Range { start: 1 << 32, size: 1 << 36 },
         }),
@@ -127,6 +128,18 @@ fn tables_that_do_not_fit_are_refused() {
     let mut signature = [0; 8];
     ram.read_slice(&mut signature, GuestAddress(START)).unwrap();
     assert_eq!(&signature, b"RSD PTR ");
+}
+
+#[test]
+fn host_bridge_has_configuration_ports_only_where_there_are_any() {
+    // An I/O port descriptor (ACPI 6.5, 6.4.2.5) of eight ports from 0xcf8.
+    let ports = [0x47, 1, 0xf8, 0x0c, 0xf8, 0x0c];
+    for config_ports in [true, false] {
+        let pci = platform().pci.map(|pci| PciHost { config_ports, ..pci });
+        let bytes = lay_out(START, &Platform { pci, ..platform() });
+        let dsdt = table(&bytes, u64_at(listed(&bytes)[0].1, 140));
+        assert_eq!(dsdt.windows(ports.len()).any(|w| w == ports), config_ports);
+    }
 }
 
 /// For a look with a disassembler: `DSDT_OUT=/tmp/dsdt.aml cargo test -p vmm dsdt_for_a_disassembler`.

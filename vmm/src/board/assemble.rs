@@ -134,10 +134,11 @@ pub fn assemble(
 }
 
 fn platform(machine: &Machine, foundation: &Foundation) -> Platform {
-    let pci = machine.board().transport == Transport::Pci;
+    let board = machine.board();
+    let pci = board.transport == Transport::Pci;
     Platform {
         apic_ids: (0..u32::from(foundation.vcpu_count())).collect(),
-        pci: pci.then(|| places::pci_host(foundation.space())),
+        pci: pci.then(|| places::pci_host(foundation.space(), board)),
         mmio: Vec::new(),
         serial: machine.serial().is_some().then_some(serial::IRQ),
         keyboard: Some(KEYBOARD_GSI),
@@ -169,9 +170,12 @@ impl Assembly<'_> {
 
     fn add_pci(&mut self) -> Result<(), BoardError> {
         let root = Arc::new(PciRoot::new());
-        let (ecam, ports) = (Ecam(Arc::clone(&root)), ConfigPorts(Arc::clone(&root)));
+        let ecam = Ecam(Arc::clone(&root));
         self.mmio.insert("ECAM", layout::ECAM.start, layout::ECAM.size, Arc::new(ecam))?;
-        self.ports.insert("PCI configuration", u64::from(CONFIG_PORT), 8, Arc::new(ports))?;
+        if !self.machine.board().ecam_only {
+            let ports = ConfigPorts(Arc::clone(&root));
+            self.ports.insert("PCI configuration", u64::from(CONFIG_PORT), 8, Arc::new(ports))?;
+        }
         for device in self.machine.devices() {
             let made = self.make(device)?;
             let bar = places::bar(self.foundation.space(), device.slot);

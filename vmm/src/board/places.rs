@@ -1,7 +1,7 @@
 //! Which address, port and interrupt each part of the board has.
 
 use devices::virtio::transport::{mmio, pci};
-use vm_spec::Slot;
+use vm_spec::{BoardSpec, Slot};
 
 use crate::acpi::{MmioDevice, PciHost};
 use crate::memory::AddressSpace;
@@ -21,8 +21,13 @@ const MMIO_GSIS: u32 = 24 - FIRST_MMIO_GSI;
 const GENERATION_ID_ROOM: u64 = 0x1000;
 
 /// The host bridge's windows.
-pub(super) fn pci_host(space: &AddressSpace) -> PciHost {
-    PciHost { ecam: layout::ECAM, window_32: layout::PCI_WINDOW_32, window_64: space.pci_window_64 }
+pub(super) fn pci_host(space: &AddressSpace, board: BoardSpec) -> PciHost {
+    PciHost {
+        ecam: layout::ECAM,
+        config_ports: !board.ecam_only,
+        window_32: layout::PCI_WINDOW_32,
+        window_64: space.pci_window_64,
+    }
 }
 
 /// Where the BAR of the function in `slot` lies: above RAM, or below 4 GiB where the processor

@@ -124,9 +124,10 @@ fn memory_too_small_for_a_machine_is_refused_at_the_start() {
 #[test]
 fn board_of_the_command_line_reaches_the_machine() {
     let mut vm = Vm::with_kernel();
-    vm.state.identity.board = BoardSpec { transport: Transport::Mmio, boot_timer: true };
+    vm.state.identity.board =
+        BoardSpec { transport: Transport::Mmio, boot_timer: true, ecam_only: true };
     assert_eq!(machine(&vm).board().transport, Transport::Mmio);
-    assert!(machine(&vm).board().boot_timer);
+    assert!(machine(&vm).board().boot_timer && machine(&vm).board().ecam_only);
 }
 
 const FILE: &str = r#"{
