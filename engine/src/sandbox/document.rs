@@ -8,8 +8,8 @@ use std::str::FromStr;
 use launch::Folder;
 use vm_spec::{
     BalloonSpec, CacheMode, Component, ComponentId, DiskCompositeSpec, DiskFileSpec, DiskSpec,
-    EntropySpec, FsSpec, HostFolderSpec, IdError, NetSpec, SerialSpec, SpecError, StreamSpec,
-    SwitchPortSpec, TapSpec, TokenBucket, VmSpec, VsockSpec, VsockUnixSpec,
+    EntropySpec, FsSpec, HostFolderSpec, IdError, MemoryBacking, NetSpec, SerialSpec, SpecError,
+    StreamSpec, SwitchPortSpec, TapSpec, TokenBucket, VmSpec, VsockSpec, VsockUnixSpec,
 };
 
 use super::console;
@@ -36,15 +36,26 @@ pub enum DocumentError {
     Spec(#[from] SpecError),
 }
 
-/// The machine of a sandbox in this folder.
+/// Whether the host's kernel has transparent huge pages. A guest that boots touches its memory
+/// everywhere, and each fault of a small page costs an exit; what it does not use after that it
+/// gives back through its balloon.
+pub(super) fn has_huge_pages() -> bool {
+    Path::new("/sys/kernel/mm/transparent_hugepage/enabled").exists()
+}
+
+/// The machine of a sandbox in this folder, on huge pages or not.
 pub(super) fn compose(
     spec: &SandboxSpec,
     guest: &Guest,
     folder: &Folder,
+    huge_pages: bool,
 ) -> Result<VmSpec, DocumentError> {
     let mut document = VmSpec::new(guest.boot());
     document.cpu.count = spec.cpus;
     document.memory.size = spec.memory;
+    if huge_pages {
+        document.memory.backing = MemoryBacking::TransparentHuge;
+    }
     document.board.ecam_only = true;
     let mut add = |id: &str, component| {
         document.components.insert(ComponentId::from_str(id)?, component);
@@ -184,6 +195,10 @@ mod tests {
             cards: Vec::new(),
         };
         let folder = Folder::new("c0", folder.path());
-        assert!(compose(&spec, &guest, &folder).unwrap().board.ecam_only);
+        let on = |huge_pages| compose(&spec, &guest, &folder, huge_pages).unwrap();
+        assert!(on(true).board.ecam_only);
+        assert_eq!(on(true).memory.backing, MemoryBacking::TransparentHuge);
+        // A host without them would refuse to give them.
+        assert_eq!(on(false).memory.backing, MemoryBacking::Anonymous);
     }
 }
