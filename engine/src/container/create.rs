@@ -10,6 +10,7 @@ use bollard_stubs::models::{
 };
 
 use super::live::Container;
+use super::networks::NONE_ALONE;
 use super::record::{ContainerRecord, Role, State};
 use super::spec::{ContainerSpec, SpecError, merge};
 use super::{ContainerError, Service, moment, names};
@@ -51,6 +52,9 @@ impl Service {
         normalize(&id, &mut config, &mut host);
         let spec = ContainerSpec::read(&id, &config, &host)?;
         join_first(&spec.network, &mut endpoints);
+        if endpoints.len() > 1 && endpoints.contains_key(NONE) {
+            return Err(ContainerError::Invalid(NONE_ALONE.to_owned()));
+        }
         let name = match name {
             Some(name) => {
                 let name = names::checked(name)?;
@@ -130,9 +134,6 @@ fn split(mut body: ContainerCreateBody) -> Result<Parts, ContainerError> {
 /// The network that it is on first is one like the others, which it can be taken off.
 fn join_first(network: &str, endpoints: &mut Endpoints) {
     let settings = endpoints.remove("default").unwrap_or_default();
-    if network == NONE {
-        endpoints.clear();
-    }
     if network != HOST && !network.starts_with("container:") {
         endpoints.entry(network.to_owned()).or_insert(settings);
     }

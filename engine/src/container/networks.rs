@@ -15,14 +15,18 @@ use super::spec::{Protocol, SpecError};
 use crate::http::ApiError;
 use crate::http::error::chain;
 use crate::network::{
-    EndpointRequest, HOST, Joined, Joining, NetworkError, PortRequest, Publication, Service,
-    endpoint_settings, tap_name,
+    EndpointRequest, HOST, Joined, Joining, NONE, Network, NetworkError, PortRequest, Publication,
+    Service, endpoint_settings, tap_name,
 };
 use crate::sandbox::{Cable, Card};
 
 /// Cards of a machine that has any, at least: those without a network are for networks that come
 /// while it runs.
 const CARDS: u8 = 4;
+
+/// Docker's words.
+pub(super) const NONE_ALONE: &str = "container cannot be connected to multiple networks with one \
+                                     of the networks in private (none) mode";
 
 /// A container on a network, and on what terms.
 type Wanted = (String, EndpointSettings);
@@ -184,34 +188,64 @@ impl Container {
         let _operation = self.operation.lock().await;
         let request = self.endpoint_request(&settings)?;
         let found = self.ground.networks.find(network).await.map_err(refused)?;
+        self.refuse_none_beside_others(&found).await?;
         if let Some(run) = self.run() {
-            let taken = self.ground.networks.joined(&self.id).await;
-            let slots: Vec<_> = taken.iter().map(|joined| joined.attachment.slot).collect();
-            let taps = run.machine.taps()?;
-            if taps.is_empty() {
-                // It was on no network when it started.
-                let text = "its machine has no network card: stop the container first";
-                return Err(ContainerError::Conflict(text.to_owned()));
-            }
-            let fits = |slot: &u8| {
-                let is_tap = taps.get(usize::from(*slot)).copied();
-                !slots.contains(slot) && is_tap == Some(found.on_kernel_bridge())
-            };
-            let free = (0..CARDS).find(fits).ok_or_else(too_many)?;
-            let name = self.name();
-            let joining = Joining { id: &self.id, name: &name, slot: free };
-            // The card is there already, with the address that it was made with.
-            let request = EndpointRequest { mac: None, ..request };
-            let joined = self.ground.networks.attach(joining, network, &request).await;
-            let joined = joined.map_err(refused)?;
-            let configured = self.plug_in(&run.machine, &joined).await;
-            if let Err(error) = configured {
-                // The error that is told is why.
-                let _ = self.ground.networks.detach(&self.id, network).await;
-                return Err(error);
-            }
+            self.join_while_running(&run.machine, &found, request).await?;
         }
         self.change(|record| drop(record.endpoints.insert(found.name, settings))).await
+    }
+
+    /// Who is on the network without anything is on no other, as with Docker.
+    async fn refuse_none_beside_others(&self, found: &Network) -> Result<(), ContainerError> {
+        let on: Vec<_> = self.with_record(|record| record.endpoints.keys().cloned().collect());
+        for key in on {
+            let name = self.ground.networks.find(&key).await.map_or(key, |network| network.name);
+            if name != found.name && (name == NONE || found.name == NONE) {
+                return Err(ContainerError::Invalid(NONE_ALONE.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    async fn join_while_running(
+        &self,
+        machine: &Machine,
+        found: &Network,
+        request: EndpointRequest,
+    ) -> Result<(), ContainerError> {
+        let slot = if found.has_cards() { self.free_card(machine, found).await? } else { 0 };
+        let name = self.name();
+        let joining = Joining { id: &self.id, name: &name, slot };
+        // The card is there already, with the address that it was made with.
+        let request = EndpointRequest { mac: None, ..request };
+        let joined = self.ground.networks.attach(joining, &found.id, &request).await;
+        let joined = joined.map_err(refused)?;
+        if !found.has_cards() {
+            return Ok(());
+        }
+        let configured = self.plug_in(machine, &joined).await;
+        if configured.is_err() {
+            // The error that is told is why.
+            let _ = self.ground.networks.detach(&self.id, &found.id).await;
+        }
+        configured
+    }
+
+    /// A card of its machine that no network is on yet, and that fits this one.
+    async fn free_card(&self, machine: &Machine, found: &Network) -> Result<u8, ContainerError> {
+        let taken = self.ground.networks.joined(&self.id).await;
+        let slots: Vec<_> = taken.iter().map(|joined| joined.attachment.slot).collect();
+        let taps = machine.taps()?;
+        if taps.is_empty() {
+            // It was on no network when it started.
+            let text = "its machine has no network card: stop the container first";
+            return Err(ContainerError::Conflict(text.to_owned()));
+        }
+        let fits = |slot: &u8| {
+            let is_tap = taps.get(usize::from(*slot)).copied();
+            !slots.contains(slot) && is_tap == Some(found.on_kernel_bridge())
+        };
+        (0..CARDS).find(fits).ok_or_else(too_many)
     }
 
     async fn plug_in(&self, machine: &Machine, joined: &Joined) -> Result<(), ContainerError> {

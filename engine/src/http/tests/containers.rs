@@ -94,6 +94,33 @@ async fn container_that_changed_its_networks_is_on_those_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_is_on_no_network_is_on_no_other() {
+    let (served, _engine) = served().await;
+    let none = r#"{"Image":"base","HostConfig":{"NetworkMode":"none"}}"#;
+    assert_eq!(served.call("POST", "/containers/create?name=alone", none).await.0, 201);
+    let create = r#"{"Image":"base"}"#;
+    assert_eq!(served.call("POST", "/containers/create?name=web", create).await.0, 201);
+    for (path, name, status) in [
+        ("/networks/bridge/connect", "alone", 400),
+        ("/networks/none/connect", "web", 400),
+        ("/networks/none/connect", "alone", 200),
+        ("/networks/none/disconnect", "web", 500),
+        ("/networks/none/disconnect", "alone", 200),
+        ("/networks/bridge/connect", "alone", 200),
+        ("/networks/bridge/disconnect", "web", 200),
+        ("/networks/none/connect", "web", 200),
+    ] {
+        let answer = served.call("POST", path, &format!(r#"{{"Container":"{name}"}}"#)).await;
+        assert_eq!(answer.0, status, "{path} {name}: {}", answer.1);
+        assert!(status != 400 || answer.1.contains("private (none) mode"), "{}", answer.1);
+    }
+    let both = r#"{"Image":"base","HostConfig":{"NetworkMode":"none"},
+        "NetworkingConfig":{"EndpointsConfig":{"bridge":{}}}}"#;
+    let refused = served.call("POST", "/containers/create", both).await;
+    assert_eq!(refused.0, 400, "{}", refused.1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn containers_are_renamed_updated_and_removed() {
     let (served, _engine) = served().await;
     let create = served.call("POST", "/containers/create?name=old", r#"{"Image":"base"}"#).await;
