@@ -48,15 +48,19 @@ impl Container {
         Ok(())
     }
 
-    /// Sends a signal; `SIGKILL` also waits for the end.
+    /// Sends a signal; `SIGKILL` also waits for the end. Whether it is to start again after the
+    /// signal that ends it is told by [`Self::ends_by`].
     pub async fn kill(self: &Arc<Self>, signal: u32) -> Result<(), ContainerError> {
         let not_running = || {
             let id = &self.id;
             let text = format!("cannot kill container: {id}: container {id} is not running");
             ContainerError::Conflict(text)
         };
+        let ends = self.ends_by(signal);
         let run = match self.run() {
             Some(run) => run,
+            // Between two runs there is nobody to get it.
+            None if self.phase() == Phase::Restarting && !ends => return Ok(()),
             None if self.phase() == Phase::Restarting => {
                 self.change(|record| record.stopped_by_user = true).await?;
                 let Some(run) = self.run_or_rest().await else { return Ok(()) };
@@ -64,11 +68,12 @@ impl Container {
             }
             None => return Err(not_running()),
         };
-        if signal == signal::KILL || signal == self.spec().stop_signal {
+        if ends {
             run.set_ending();
             self.change(|record| record.stopped_by_user = true).await?;
         }
         match self.send(&run, signal).await {
+            Ok(()) if ends => self.thaw(&run).await,
             Ok(()) => {}
             // It ended while the signal was on its way.
             Err(AgentError::Lost) => {}
@@ -84,6 +89,16 @@ impl Container {
             self.await_rest().await;
         }
         Ok(())
+    }
+
+    /// Whether a user who sends this signal wants it to end, and so not to start again by itself:
+    /// Docker takes any for that where no signal to stop by was chosen, else that one. Reloads by
+    /// `SIGHUP` leave the restart policy alone where one was.
+    pub(super) fn ends_by(&self, signal: u32) -> bool {
+        let chosen = self.with_record(|record| {
+            record.config.stop_signal.as_ref().is_some_and(|signal| !signal.is_empty())
+        });
+        signal == signal::KILL || !chosen || signal == self.spec().stop_signal
     }
 
     /// Stops it, if it runs, and starts it.
@@ -127,11 +142,23 @@ impl Container {
 
     /// A frozen process takes no signal but SIGKILL.
     async fn thaw(&self, run: &Run) {
-        if self.phase() == Phase::Paused {
-            let id = ContainerRef { id: self.id.clone() };
-            if let Err(error) = run.machine.agent().act(Request::ResumeContainer(id)).await {
-                log::debug!("container {}: {error}", self.id);
+        if self.phase() != Phase::Paused {
+            return;
+        }
+        // First, as it may end as soon as it goes on.
+        let noted = self.change(|record| {
+            let paused = record.state.phase == Phase::Paused;
+            if paused {
+                record.state.phase = Phase::Running;
             }
+            paused
+        });
+        if matches!(noted.await, Ok(true)) {
+            self.emit("unpause", &[]);
+        }
+        let id = ContainerRef { id: self.id.clone() };
+        if let Err(error) = run.machine.agent().act(Request::ResumeContainer(id)).await {
+            log::debug!("container {}: {error}", self.id);
         }
     }
 

@@ -96,3 +96,25 @@ async fn a_start_that_failed_is_written_down_before_another_can_begin() {
     assert_eq!((seen.phase, seen.exit_code), (Phase::Created, 128));
     assert_ne!(seen.error, "");
 }
+
+#[tokio::test]
+async fn a_signal_to_reload_leaves_the_restart_policy_alone_where_another_one_stops() {
+    let (_served, container) = container().await;
+    let (hup, term, usr1) = (1, 15, 10);
+    assert_eq!([hup, term, 9].map(|signal| container.ends_by(signal)), [true, true, true]);
+    container.change(|record| record.config.stop_signal = Some("USR1".to_owned())).await.unwrap();
+    container.read_spec().unwrap();
+    let ends = [hup, term, usr1, 9].map(|signal| container.ends_by(signal));
+    assert_eq!(ends, [false, false, true, true]);
+}
+
+#[tokio::test]
+async fn a_signal_between_two_runs_ends_the_restarts_only_if_it_stops() {
+    let (_served, container) = container().await;
+    container.change(|record| record.config.stop_signal = Some("USR1".to_owned())).await.unwrap();
+    container.read_spec().unwrap();
+    container.change(|record| record.state.phase = Phase::Restarting).await.unwrap();
+    timeout(SOON, container.kill(1)).await.unwrap().unwrap();
+    assert!(!container.with_record(|record| record.stopped_by_user));
+    assert_eq!(container.phase(), Phase::Restarting);
+}
