@@ -76,6 +76,20 @@ fn make_images(engine: &TestEngine) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A probe of its health is told of as Docker tells of one.
+fn probe_is_an_exec(engine: &TestEngine) -> anyhow::Result<()> {
+    let format = "{{.Actor.Attributes.execID}} {{.Actor.Attributes.exitCode}} {{.Action}}";
+    let events = engine.events("container=box", format)?;
+    let created = events.iter().find(|event| event.ends_with(" exec_create: /bin/sh -c true"));
+    let (id, _) = created.and_then(|event| event.split_once(' ')).context("no probe")?;
+    let of_probe: Vec<_> = events.iter().filter_map(|event| event.strip_prefix(id)).collect();
+    let none = "<no value>";
+    let (create, start) = ("exec_create: /bin/sh -c true", "exec_start: /bin/sh -c true");
+    let wanted = [format!(" {none} {create}"), format!(" {none} {start}"), " 0 exec_die".into()];
+    assert_eq!(of_probe, wanted);
+    Ok(())
+}
+
 #[test]
 fn container_is_looked_at_changed_and_made_an_image_of() -> anyhow::Result<()> {
     let engine = engine()?;
@@ -88,6 +102,8 @@ fn container_is_looked_at_changed_and_made_an_image_of() -> anyhow::Result<()> {
     look_and_update(&engine)?;
     change_networks(&engine)?;
     make_images(&engine)?;
+    // A frozen one goes on with the signal that it is to end by, and is not started again.
+    engine.text(&["pause", "box"])?;
     engine.text(&["kill", "-s", "TERM", "box"])?;
     assert_eq!(engine.text(&["wait", "box"])?, "3");
     let logged = engine.text(&["logs", "-t", "--tail", "1", "box"])?;
@@ -95,9 +111,11 @@ fn container_is_looked_at_changed_and_made_an_image_of() -> anyhow::Result<()> {
     let actions = engine.events("container=box", "{{.Action}}")?;
     let healthy = "health_status: healthy";
     ensure!(actions.iter().any(|action| action == healthy), "{actions:?}");
+    probe_is_an_exec(&engine)?;
     let beside = |action: &&String| *action != healthy && !action.starts_with("exec_");
     let others: Vec<_> = actions.iter().filter(beside).collect();
-    let wanted = ["create", "start", "top", "update", "commit", "export", "kill", "die"];
+    let wanted =
+        ["create", "start", "top", "update", "commit", "export", "pause", "kill", "unpause", "die"];
     assert_eq!(others, wanted);
     engine.text(&["system", "prune", "-f"])?;
     assert_eq!(engine.text(&["ps", "-aq"])?, "");

@@ -8,6 +8,7 @@
 //! While the start period lasts failures are not counted, and until the first success probes are
 //! a start interval apart.
 
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +16,13 @@ use agent_protocol::message::{Exec, Request, Signal, Stdio};
 use bollard_stubs::models::{Health, HealthStatusEnum, HealthcheckResult};
 use time::OffsetDateTime;
 use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::live::{Container, Run, lock};
-use super::moment;
 use super::spec::HealthSpec;
+use super::{moment, names};
 use crate::agent::AgentError;
 
 /// Probes that are remembered.
@@ -29,6 +31,8 @@ const REMEMBERED: usize = 5;
 const OUTPUT: u64 = 4096;
 /// `SIGKILL`.
 const KILL: u32 = 9;
+/// The end of a probe that was killed is waited for that long.
+const KILLED: Duration = Duration::from_secs(5);
 
 /// What is known of a container's health.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,17 +128,62 @@ impl Container {
 
     async fn probe(&self, run: &Run, health: &HealthSpec) -> HealthcheckResult {
         let start = moment::now();
-        let (code, output) = match self.run_probe(run, health).await {
-            Ok(result) => result,
-            Err(error) => (-1, error.to_string()),
+        let outcome = match names::new_id() {
+            Ok(id) => self.run_probe(run, health, &id).await.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
         };
+        let (code, output) = outcome.unwrap_or_else(|error| (-1, error));
         result(start, code, output)
     }
 
-    async fn run_probe(&self, run: &Run, health: &HealthSpec) -> Result<(i64, String), AgentError> {
+    /// Runs a probe, of which is told as of any command.
+    async fn run_probe(
+        &self,
+        run: &Run,
+        health: &HealthSpec,
+        id: &str,
+    ) -> Result<(i64, String), AgentError> {
+        let agent = run.machine.agent();
+        let (named, words) = (("execID", id.to_owned()), health.argv.join(" "));
+        self.emit(format!("exec_create: {words}"), slice::from_ref(&named));
+        self.emit(format!("exec_start: {words}"), slice::from_ref(&named));
+        let mut command = agent.exec(self.probe_message(health)).await?;
+        let kill = Signal { session: command.session(), signal: KILL, group: true };
+        let stdout = command.streams.stdout.take();
+        let mut output = Vec::new();
+        let (status, in_time) = {
+            // A probe may close its output and go on.
+            let ended = async {
+                read_output(stdout, &mut output).await;
+                command.wait().await
+            };
+            tokio::pin!(ended);
+            match timeout(health.timeout, &mut ended).await {
+                Ok(status) => (status, true),
+                Err(_) => {
+                    if let Err(error) = agent.act(Request::Signal(kill)).await {
+                        log::debug!("container {}: a probe of its health: {error}", self.id);
+                    }
+                    // What it started may have left its group and hold its output.
+                    let status = timeout(KILLED, ended).await;
+                    (status.unwrap_or(Err(AgentError::Lost)), false)
+                }
+            }
+        };
+        // Of a probe whose end nobody saw Docker says the same.
+        let code = status.as_ref().map_or(128 + i64::from(KILL), |end| end.shell_code().into());
+        self.emit("exec_die", &[named, ("exitCode", code.to_string())]);
+        let output = String::from_utf8_lossy(&output).into_owned();
+        if !in_time {
+            return Ok((-1, timed_out(health.timeout, &output)));
+        }
+        status.map(|_| (code, output))
+    }
+
+    fn probe_message(&self, health: &HealthSpec) -> Exec {
         let spec = self.spec();
         let bytes = |texts: &[String]| texts.iter().map(|text| text.clone().into_bytes()).collect();
-        let exec = Exec {
+        Exec {
             argv: bytes(&health.argv),
             env: bytes(&spec.process.env),
             cwd: spec.process.cwd.clone().into_bytes(),
@@ -145,36 +194,23 @@ impl Container {
             container: self.id.clone(),
             confinement: Some(Box::new(spec.confinement.clone())),
             ..Exec::default()
-        };
-        let agent = run.machine.agent();
-        let mut command = agent.exec(exec).await?;
-        let kill = Signal { session: command.session(), signal: KILL, group: true };
-        let stdout = command.streams.stdout.take();
-        let mut output = Vec::new();
-        // A probe may close its output and go on.
-        let ended = async {
-            if let Some(stdout) = stdout {
-                let mut limited = stdout.take(OUTPUT);
-                // What could be read is shown.
-                let _ = limited.read_to_end(&mut output).await;
-                // More is thrown away, so that the probe does not wait for a reader.
-                let _ = tokio::io::copy(&mut limited.into_inner(), &mut tokio::io::sink()).await;
-            }
-            command.wait().await
-        };
-        let Ok(status) = tokio::time::timeout(health.timeout, ended).await else {
-            if let Err(error) = agent.act(Request::Signal(kill)).await {
-                log::debug!("container {}: a probe of its health: {error}", self.id);
-            }
-            return Ok((-1, timed_out(health.timeout)));
-        };
-        let code = i64::from(status?.shell_code());
-        Ok((code, String::from_utf8_lossy(&output).into_owned()))
+        }
     }
 }
 
-fn timed_out(limit: Duration) -> String {
-    format!("Health check exceeded timeout ({limit:?})")
+/// Reads what is shown of a probe's output. More is thrown away, so that the probe does not wait
+/// for a reader.
+async fn read_output(stdout: Option<UnixStream>, output: &mut Vec<u8>) {
+    let Some(stdout) = stdout else { return };
+    let mut limited = stdout.take(OUTPUT);
+    // What could be read is shown.
+    let _ = limited.read_to_end(output).await;
+    let _ = tokio::io::copy(&mut limited.into_inner(), &mut tokio::io::sink()).await;
+}
+
+fn timed_out(limit: Duration, output: &str) -> String {
+    let text = format!("Health check exceeded timeout ({limit:?})");
+    if output.is_empty() { text } else { format!("{text}: {output}") }
 }
 
 fn result(start: OffsetDateTime, code: i64, output: String) -> HealthcheckResult {
