@@ -1,10 +1,11 @@
 //! The keys that leave a container running: Ctrl-P Ctrl-Q, as Docker has them.
 
+use std::fmt;
 use std::str::FromStr;
 
-/// A sequence of keys.
+/// A sequence of keys, in Docker's words: `ctrl-p,ctrl-q`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DetachKeys(Vec<u8>);
+pub struct DetachKeys(Vec<u8>);
 
 impl Default for DetachKeys {
     fn default() -> Self {
@@ -14,8 +15,8 @@ impl Default for DetachKeys {
 
 /// The text is no sequence of keys.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no key: a letter, or ctrl- and one of a-z, @, [, \\, ], ^, _")]
-pub(crate) struct NotAKey(String);
+#[error("{0:?} is no key: a letter, DEL, or ctrl- and one of a-z, @, [, \\, ], ^, _")]
+pub struct NotAKey(String);
 
 impl FromStr for DetachKeys {
     type Err = NotAKey;
@@ -25,8 +26,27 @@ impl FromStr for DetachKeys {
     }
 }
 
+impl fmt::Display for DetachKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, byte) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            match byte {
+                0 => write!(f, "{comma}ctrl-@")?,
+                1..=26 => write!(f, "{comma}ctrl-{}", char::from(byte - 1 + b'a'))?,
+                27..=31 => write!(f, "{comma}ctrl-{}", char::from(byte + b'@'))?,
+                0x7f => write!(f, "{comma}DEL")?,
+                _ => write!(f, "{comma}{}", char::from(*byte))?,
+            }
+        }
+        Ok(())
+    }
+}
+
 fn key(text: &str) -> Result<u8, NotAKey> {
     let wrong = || NotAKey(text.to_owned());
+    if text == "DEL" {
+        return Ok(0x7f);
+    }
     let (control, name) = match text.strip_prefix("ctrl-") {
         Some(name) => (true, name),
         None => (false, text),
@@ -43,19 +63,21 @@ fn key(text: &str) -> Result<u8, NotAKey> {
 
 /// Looks for the keys in what is typed.
 #[derive(Debug)]
-pub(crate) struct Watcher {
+pub struct Watcher {
     keys: Vec<u8>,
     seen: usize,
 }
 
 impl Watcher {
-    pub(crate) fn new(keys: &DetachKeys) -> Self {
+    /// Looks for these.
+    #[must_use]
+    pub fn new(keys: &DetachKeys) -> Self {
         Self { keys: keys.0.clone(), seen: 0 }
     }
 
     /// Takes what was typed: the bytes for the container, and whether the keys were among it.
     /// Bytes that may be the beginning of the sequence wait for what follows.
-    pub(crate) fn feed(&mut self, typed: &[u8]) -> (Vec<u8>, bool) {
+    pub fn feed(&mut self, typed: &[u8]) -> (Vec<u8>, bool) {
         let mut bytes = Vec::with_capacity(typed.len() + self.seen);
         for byte in typed {
             loop {
@@ -98,6 +120,7 @@ mod tests {
     #[test]
     fn default_keys_are_those_of_docker() {
         assert_eq!(DetachKeys::default(), "ctrl-p,ctrl-q".parse().unwrap());
+        assert_eq!(watcher("DEL").feed(b"a\x7f"), (b"a".to_vec(), true));
     }
 
     #[test]
@@ -117,6 +140,13 @@ mod tests {
     #[test]
     fn sequence_that_begins_within_itself_is_found() {
         assert_eq!(watcher("a,a,b").feed(b"aaab"), (b"a".to_vec(), true));
+    }
+
+    #[test]
+    fn keys_are_told_in_the_words_that_they_are_read_from() {
+        for text in ["ctrl-p,ctrl-q", "ctrl-@,ctrl-[,ctrl-_,DEL", "a,~"] {
+            assert_eq!(text.parse::<DetachKeys>().unwrap().to_string(), text);
+        }
     }
 
     #[test]

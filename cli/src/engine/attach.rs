@@ -4,13 +4,13 @@ use std::io::{self, Read};
 use std::thread;
 
 use anyhow::Context;
+use api::detach_keys::{DetachKeys, Watcher};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncWrite, AsyncWriteExt, WriteHalf};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::detach_keys::{DetachKeys, Watcher};
 use super::frames;
 use crate::host::terminal::RawMode;
 

@@ -2,7 +2,6 @@
 
 pub(crate) mod attach;
 pub(crate) mod client;
-pub(crate) mod detach_keys;
 pub(crate) mod frames;
 pub(crate) mod launch;
 pub(crate) mod progress;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use agent_protocol::message::{CloseInput, Request, Resize, Terminal};
+use api::detach_keys::{DetachKeys, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::ContainerError;
@@ -14,7 +15,7 @@ use crate::http::error::chain;
 use crate::http::multiplex::{Framing, Multiplexer, Output};
 
 /// What a client wants to be attached to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AttachOptions {
     /// It gives input.
     pub stdin: bool,
@@ -26,6 +27,8 @@ pub struct AttachOptions {
     pub logs: bool,
     /// It wants what is to come.
     pub stream: bool,
+    /// Keys by which it leaves a terminal.
+    pub keys: DetachKeys,
 }
 
 /// A client that is attached from the moment on in which this was made.
@@ -110,15 +113,32 @@ impl Attachment {
         W: AsyncWrite + Unpin + Send,
     {
         let mut client = Multiplexer::new(self.framing(), client);
-        let feeding = (self.options.stdin && self.options.stream).then(|| {
+        let mut feeding = (self.options.stdin && self.options.stream).then(|| {
             let container = Arc::clone(&self.container);
+            let tty = container.spec().process.tty;
+            let watcher = tty.then(|| Watcher::new(&self.options.keys));
             tokio::spawn(async move {
-                if container.streams.input.feed(input).await == Given::ClientEnded {
+                let given = container.streams.input.feed(input, watcher).await;
+                if given == Given::ClientEnded {
                     container.input_ended().await;
                 }
+                given
             })
         });
-        self.carry(&mut client).await;
+        let left = async {
+            if let Some(feeding) = &mut feeding
+                && matches!(feeding.await, Ok(Given::Left))
+            {
+                return;
+            }
+            // Output goes on when input has ended.
+            std::future::pending().await
+        };
+        let container = Arc::clone(&self.container);
+        tokio::select! {
+            () = self.carry(&mut client) => {}
+            () = left => container.emit("detach", &[]),
+        }
         if let Some(feeding) = feeding {
             feeding.abort();
         }
@@ -162,3 +182,6 @@ pub fn output(source: Source) -> Output {
         Source::Stderr => Output::Stderr,
     }
 }
+
+#[cfg(test)]
+mod tests;

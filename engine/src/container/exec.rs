@@ -1,13 +1,18 @@
 //! Commands in running containers.
 
+mod carry;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use agent_protocol::client::ExitStatus;
 use agent_protocol::message::{CloseInput, Exec, Request, Resize, Stdio, Terminal};
+use api::detach_keys::{DetachKeys, Watcher};
 use bollard_stubs::models::{ExecConfig, ExecInspectResponse, ProcessConfig};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::UnixStream;
 
+use self::carry::{copy_both, copy_out, feed};
 use super::live::{Container, Run, lock};
 use super::machine::refused;
 use super::record::Phase;
@@ -21,8 +26,6 @@ use crate::http::multiplex::{Framing, Multiplexer, Output};
 const REMEMBERED: usize = 1000;
 /// Commands at once, those included that were never started.
 const MOST: usize = 10_000;
-/// Bytes carried at once.
-const CHUNK: usize = 32 * 1024;
 
 /// All commands, running, to come, and some of the past.
 #[derive(Debug, Default)]
@@ -43,6 +46,7 @@ pub struct ExecInstance {
     pub id: String,
     container: Arc<Container>,
     config: ExecConfig,
+    keys: DetachKeys,
     state: Mutex<ExecState>,
 }
 
@@ -90,11 +94,13 @@ impl Service {
             return Err(ContainerError::Invalid("No exec command specified".to_owned()));
         }
         let text = words.join(" ");
+        let keys = keys(&config)?;
         let id = names::new_id()?;
         let instance = Arc::new(ExecInstance {
             id: id.clone(),
             container: Arc::clone(container),
             config,
+            keys,
             state: Mutex::default(),
         });
         {
@@ -306,7 +312,8 @@ impl StartedExec {
         self.finish().await;
     }
 
-    /// Carries the streams between the command and a client until the command has ended.
+    /// Carries the streams between the command and a client until the command has ended, or the
+    /// client leaves a terminal by its keys; then the command goes on without it.
     pub async fn attached<R, W>(mut self, input: R, client: W)
     where
         R: AsyncRead + Unpin + Send + 'static,
@@ -316,31 +323,60 @@ impl StartedExec {
         let mut client = Multiplexer::new(framing, client);
         let streams = std::mem::take(&mut self.command.streams);
         let Streams { stdin, stdout, stderr, terminal } = streams;
+        if let Some(terminal) = terminal {
+            return self.attached_to(terminal, input, client).await;
+        }
         let (run, session) = (Arc::clone(&self.run), self.command.session());
-        let feeding = match terminal {
-            Some(terminal) => {
-                let (output, sink) = terminal.into_split();
-                let feeding = tokio::spawn(feed(input, sink));
-                copy_out(Output::Stdout, Some(output), &mut client).await;
-                feeding
+        let feeding = tokio::spawn(async move {
+            if let Some(stdin) = stdin {
+                feed(input, stdin, None).await;
+                // It may have ended.
+                let close = Request::CloseInput(CloseInput { session });
+                let _ = run.machine.agent().act(close).await;
             }
-            None => {
-                let feeding = tokio::spawn(async move {
-                    if let Some(stdin) = stdin {
-                        feed(input, stdin).await;
-                        // It may have ended.
-                        let close = Request::CloseInput(CloseInput { session });
-                        let _ = run.machine.agent().act(close).await;
-                    }
-                });
-                copy_both(stdout, stderr, &mut client).await;
-                feeding
-            }
-        };
+        });
+        copy_both(stdout, stderr, &mut client).await;
         self.finish().await;
         feeding.abort();
         // A client that has gone needs no end.
         let _ = client.into_inner().shutdown().await;
+    }
+
+    async fn attached_to<R, W>(self, terminal: UnixStream, input: R, mut client: Multiplexer<W>)
+    where
+        R: AsyncRead + Unpin + Send + 'static,
+        W: AsyncWrite + Unpin + Send,
+    {
+        let (mut output, sink) = terminal.into_split();
+        let watcher = Watcher::new(&self.instance.keys);
+        let mut feeding = tokio::spawn(feed(input, sink, Some(watcher)));
+        // The way in is kept to the end: without it the terminal would hang up, also for a client
+        // that looks for its keys itself and just goes.
+        let mut kept = None;
+        let left = async {
+            if let Ok((sink, by_keys)) = (&mut feeding).await {
+                kept = Some(sink);
+                if by_keys {
+                    return;
+                }
+            }
+            std::future::pending().await
+        };
+        let left = tokio::select! {
+            () = copy_out(Output::Stdout, &mut output, &mut client) => false,
+            () = left => true,
+        };
+        let mut client = Some(client.into_inner());
+        if left {
+            let id = ("execID", self.instance.id.clone());
+            self.instance.container.emit("exec_detach", &[id]);
+            end(client.take()).await;
+            // What is still written goes nowhere. It ends with the command.
+            let _ = tokio::io::copy(&mut output, &mut tokio::io::sink()).await;
+        }
+        self.finish().await;
+        feeding.abort();
+        end(client).await;
     }
 
     async fn finish(self) {
@@ -355,65 +391,18 @@ impl StartedExec {
     }
 }
 
-/// Carries input until one side ends.
-async fn feed(mut input: impl AsyncRead + Unpin, mut sink: impl AsyncWrite + Unpin) {
-    let mut buffer = vec![0; CHUNK];
-    while let Ok(length @ 1..) = input.read(&mut buffer).await {
-        let chunk = buffer.get(..length).unwrap_or_default();
-        if sink.write_all(chunk).await.is_err() {
-            return;
-        }
-    }
+/// The keys by which a client leaves the terminal, or else Docker's.
+fn keys(config: &ExecConfig) -> Result<DetachKeys, ContainerError> {
+    let Some(text) = config.detach_keys.as_ref().filter(|text| !text.is_empty()) else {
+        return Ok(DetachKeys::default());
+    };
+    let invalid = |_| ContainerError::Invalid(format!("Invalid escape keys ({text}) provided"));
+    text.parse().map_err(invalid)
 }
 
-/// Carries one stream. A client that has gone does not hold the command up.
-async fn copy_out<W: AsyncWrite + Unpin>(
-    output: Output,
-    stream: Option<impl AsyncRead + Unpin>,
-    client: &mut Multiplexer<W>,
-) {
-    let Some(mut stream) = stream else { return };
-    let mut buffer = vec![0; CHUNK];
-    let mut listens = true;
-    while let Ok(length @ 1..) = stream.read(&mut buffer).await {
-        if listens {
-            let chunk = buffer.get(..length).unwrap_or_default();
-            listens = client.write(output, chunk).await.is_ok();
-        }
-    }
-}
-
-/// Carries both streams as they come.
-async fn copy_both<W: AsyncWrite + Unpin>(
-    mut stdout: Option<impl AsyncRead + Unpin>,
-    mut stderr: Option<impl AsyncRead + Unpin>,
-    client: &mut Multiplexer<W>,
-) {
-    let (mut one, mut other) = (vec![0; CHUNK], vec![0; CHUNK]);
-    let mut listens = true;
-    while stdout.is_some() || stderr.is_some() {
-        let (output, read, buffer) = tokio::select! {
-            read = read_some(&mut stdout, &mut one) => (Output::Stdout, read, &one),
-            read = read_some(&mut stderr, &mut other) => (Output::Stderr, read, &other),
-        };
-        match (read, output) {
-            (Ok(length @ 1..), _) => {
-                let chunk = buffer.get(..length).unwrap_or_default();
-                listens = listens && client.write(output, chunk).await.is_ok();
-            }
-            (_, Output::Stdout) => stdout = None,
-            _ => stderr = None,
-        }
-    }
-}
-
-/// Reads from a stream that is there; one that is not never has anything.
-async fn read_some(
-    stream: &mut Option<impl AsyncRead + Unpin>,
-    buffer: &mut [u8],
-) -> std::io::Result<usize> {
-    match stream {
-        Some(stream) => stream.read(buffer).await,
-        None => std::future::pending().await,
+async fn end(client: Option<impl AsyncWrite + Unpin>) {
+    if let Some(mut client) = client {
+        // A client that has gone needs no end.
+        let _ = client.shutdown().await;
     }
 }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::bail;
+use api::detach_keys::DetachKeys;
 use bollard_stubs::models::{ExecConfig, ExecStartConfig};
 use serde_json::{Value, json};
 
@@ -11,7 +12,6 @@ use super::run::failure_status;
 use super::session::{self, Peer};
 use crate::engine::attach::{Left, Streams};
 use crate::engine::client::whole;
-use crate::engine::detach_keys::DetachKeys;
 use crate::engine::{ENGINE_FAILED, Engine, Query};
 use crate::output;
 
@@ -86,6 +86,7 @@ async fn exec(engine: &Engine, args: &Args) -> anyhow::Result<u8> {
         attach_stdout: Some(!args.detach),
         attach_stderr: Some(!args.detach),
         tty: Some(args.tty),
+        detach_keys: Some(args.detach_keys.to_string()),
         env: Some(environment(&args.env, &args.env_file)?),
         cmd: Some(args.command.clone()),
         privileged: Some(args.privileged),

@@ -4,6 +4,7 @@ use std::fs;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use api::detach_keys::DetachKeys;
 use bollard_stubs::models::{ContainerCreateBody, ContainerCreateResponse};
 use hyper::{Method, StatusCode};
 
@@ -12,7 +13,6 @@ use super::options::{CreateOptions, Pull};
 use super::session::{self, Peer};
 use crate::commands::image::pull;
 use crate::engine::attach::{Left, Streams};
-use crate::engine::detach_keys::DetachKeys;
 use crate::engine::{ENGINE_FAILED, Engine, EngineError, Query};
 use crate::output;
 
@@ -92,8 +92,8 @@ async fn run_container(engine: &Engine, args: &RunArgs) -> anyhow::Result<u8> {
         output::line(&id)?;
         return Ok(0);
     }
-    let connection =
-        engine.hijack(attach_path(&id, attached, &args.options).as_str(), None).await?;
+    let attach = attach_path(&id, attached, args);
+    let connection = engine.hijack(attach.as_str(), None).await?;
     let condition = if args.options.rm { "removed" } else { "next-exit" };
     let status = {
         let (engine, id) = (engine.clone(), id.clone());
@@ -109,12 +109,13 @@ async fn run_container(engine: &Engine, args: &RunArgs) -> anyhow::Result<u8> {
     }
 }
 
-fn attach_path(id: &str, attached: Attached, options: &CreateOptions) -> Query {
+fn attach_path(id: &str, attached: Attached, args: &RunArgs) -> Query {
     Query::path(&["containers", id, "attach"])
         .with("stream", "1")
-        .flag("stdin", attached.stdin && options.interactive)
+        .flag("stdin", attached.stdin && args.options.interactive)
         .flag("stdout", attached.stdout)
         .flag("stderr", attached.stderr)
+        .with("detachKeys", args.detach_keys.to_string())
 }
 
 pub(crate) async fn create_only(engine: Engine, args: CreateArgs) -> anyhow::Result<ExitCode> {

@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use api::detach_keys::DetachKeys;
 use hyper::Method;
 use serde_json::Value;
 
 use super::session::{self, Peer};
 use crate::engine::attach::{Left, Streams};
-use crate::engine::detach_keys::DetachKeys;
 use crate::engine::{Engine, Query, for_each};
 
 /// Starts containers that do not run.
@@ -88,7 +88,8 @@ async fn join(
         .with("stream", "1")
         .flag("stdin", stdin)
         .with("stdout", "1")
-        .with("stderr", "1");
+        .with("stderr", "1")
+        .with("detachKeys", keys.to_string());
     let connection = engine.hijack(path.as_str(), None).await?;
     let condition = if start { "next-exit" } else { "not-running" };
     let status = {

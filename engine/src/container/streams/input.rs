@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use api::detach_keys::Watcher;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Mutex, watch};
 
@@ -39,6 +40,8 @@ pub enum Given {
     ClientEnded,
     /// The container takes no more.
     ContainerEnded,
+    /// The client typed the keys that leave it running.
+    Left,
 }
 
 impl Input {
@@ -52,8 +55,13 @@ impl Input {
         self.sink.send_replace(None);
     }
 
-    /// Carries what a client gives into the container, waiting for it to run first.
-    pub async fn feed(&self, mut client: impl AsyncRead + Unpin) -> Given {
+    /// Carries what a client gives into the container, waiting for it to run first. Keys that
+    /// `watcher` looks for end it, and do not reach the container.
+    pub async fn feed(
+        &self,
+        mut client: impl AsyncRead + Unpin,
+        mut watcher: Option<Watcher>,
+    ) -> Given {
         let mut sinks = self.sink.subscribe();
         let Ok(sink) = sinks.wait_for(Option::is_some).await.map(|sink| sink.clone()) else {
             return Given::ContainerEnded;
@@ -69,12 +77,18 @@ impl Input {
                 Ok(0) | Err(_) => return Given::ClientEnded,
                 Ok(length) => buffer.get(..length).unwrap_or_default(),
             };
+            let watched = watcher.as_mut().map(|watcher| watcher.feed(chunk));
+            let (chunk, left) =
+                watched.as_ref().map_or((chunk, false), |(typed, left)| (typed.as_slice(), *left));
             let written = tokio::select! {
                 written = write(&sink, chunk) => written,
                 _ = sinks.wait_for(Option::is_none) => return Given::ContainerEnded,
             };
             if written.is_err() {
                 return Given::ContainerEnded;
+            }
+            if left {
+                return Given::Left;
             }
         }
     }

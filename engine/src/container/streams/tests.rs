@@ -109,7 +109,7 @@ async fn input_given_before_the_start_arrives() {
     let (_folder, streams) = streams();
     let feeding = {
         let input = streams.input.clone();
-        tokio::spawn(async move { input.feed(&b"typed"[..]).await })
+        tokio::spawn(async move { input.feed(&b"typed"[..], None).await })
     };
     let (mut guest, ours) = duplex(64);
     streams.input.open(Box::new(ours));
@@ -127,7 +127,7 @@ async fn the_end_of_a_run_lets_those_go_who_give_input() {
     let (_client, typing) = duplex(64);
     let feeding = {
         let input = streams.input.clone();
-        tokio::spawn(async move { input.feed(typing).await })
+        tokio::spawn(async move { input.feed(typing, None).await })
     };
     tokio::task::yield_now().await;
     streams.end_run();

@@ -1,5 +1,6 @@
 //! Attaching, logs and the size of terminals.
 
+use api::detach_keys::DetachKeys;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
@@ -25,11 +26,19 @@ pub(super) async fn attach(
         stderr: query.flag("stderr"),
         logs: query.flag("logs"),
         stream: query.flag("stream"),
+        keys: detach_keys(query.text("detachKeys"))?,
     };
     let attachment = find(&engine, &id)?.attach(options)?;
     let framing = attachment.framing();
     let serve = async move |input, client| attachment.serve(input, client).await;
     Ok(hijack.respond(framing, request.into_body(), serve))
+}
+
+/// The keys that a client names, or else Docker's.
+fn detach_keys(text: Option<&str>) -> ApiResult<DetachKeys> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(DetachKeys::default()) };
+    let invalid = |_| ApiError::invalid(format!("Invalid detach keys ({text}) provided"));
+    text.parse().map_err(invalid)
 }
 
 /// Height and width of a terminal.

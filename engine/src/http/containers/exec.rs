@@ -6,6 +6,7 @@ use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use bollard_stubs::models::{ExecConfig, ExecInspectResponse, ExecStartConfig};
+use serde::Deserialize;
 use tokio::io::AsyncWriteExt;
 
 use super::super::hijack::Client;
@@ -15,11 +16,22 @@ use super::attach::size;
 use super::{Made, find};
 use crate::container::ContainerError;
 
+/// A command to be made.
+#[derive(Deserialize)]
+pub(super) struct Create {
+    #[serde(flatten)]
+    config: ExecConfig,
+    /// As docker-py spells it; Docker does not tell cases apart.
+    #[serde(rename = "detachKeys")]
+    keys: Option<String>,
+}
+
 pub(super) async fn create(
     State(engine): State<Shared>,
     Path(id): Path<String>,
-    JsonBody(config): JsonBody<ExecConfig>,
+    JsonBody(Create { mut config, keys }): JsonBody<Create>,
 ) -> ApiResult<(StatusCode, Json<Made>)> {
+    config.detach_keys = config.detach_keys.or(keys);
     let container = find(&engine, &id)?;
     let id = engine.containers.create_exec(&container, config)?;
     Ok((StatusCode::CREATED, Json(Made { id })))
