@@ -30,6 +30,39 @@ fn exec(engine: &TestEngine, container: &str, command: &str) -> anyhow::Result<S
     engine.text(&["exec", container, "sh", "-c", command])
 }
 
+/// Shared memory, another network, and what is shown of all containers together.
+fn look_and_change(engine: &TestEngine) -> anyhow::Result<()> {
+    exec(engine, "web", "echo seen > /dev/shm/note")?;
+    assert_eq!(exec(engine, "worker", "cat /dev/shm/note")?, "seen");
+    engine.text(&["network", "create", "--subnet", "10.77.0.0/24", "side"])?;
+    engine.text(&["network", "connect", "--ip", "10.77.0.9", "side", "shop"])?;
+    let addresses = "ip -4 -o addr show; cat /etc/hosts";
+    let there = exec(engine, "worker", addresses)?;
+    ensure!(there.contains("10.77.0.9/24") && there.contains("10.77.0.9\tcounter"), "{there}");
+    engine.text(&["network", "disconnect", "side", "shop"])?;
+    ensure!(!exec(engine, "worker", addresses)?.contains("10.77.0.9"), "it has left");
+    ours(engine, &["pod", "pause", "shop"])?;
+    let states = ["ps", "--format", "{{.Names}} {{.State}}"];
+    assert_eq!(engine.text(&states)?, "worker paused\nweb paused");
+    ours(engine, &["pod", "unpause", "shop"])?;
+    let shown = ours(engine, &["pod", "stats", "--no-stream", "--format", "{{.Name}}", "shop"])?;
+    assert_eq!(shown, "web\nworker");
+    let shown = engine.text(&["stats", "--no-stream", "--format", "{{.Name}}"])?;
+    assert_eq!(shown, "worker\nweb");
+    let top = ours(engine, &["pod", "top", "shop", "-o", "pid,args"])?;
+    let shows = |name: &str, process: &str| {
+        top.lines().any(|line| line.starts_with(name) && line.ends_with(process))
+    };
+    ensure!(shows("web ", " httpd -f -h /var/www") && shows("worker ", " sleep 1"), "{top}");
+    assert_eq!(ours(engine, &["pod", "logs", "shop"])?, "worker | up");
+    let exists = |name| -> anyhow::Result<Option<i32>> {
+        let program = tests::program("bulkhead")?.display().to_string();
+        Ok(engine.client(&program, &["pod", "exists", name]).status()?.code())
+    };
+    assert_eq!((exists("shop")?, exists("web")?), (Some(0), Some(1)));
+    Ok(())
+}
+
 #[test]
 fn containers_of_a_pod_share_a_machine_and_live_apart() -> anyhow::Result<()> {
     let mut engine = TestEngine::start()?;
@@ -60,6 +93,8 @@ fn containers_of_a_pod_share_a_machine_and_live_apart() -> anyhow::Result<()> {
     assert_eq!(refused.status.code(), Some(125));
     ensure!(String::from_utf8_lossy(&refused.stderr).contains("stop the pod"));
 
+    look_and_change(&engine)?;
+
     // One ends, and the machine goes on without it.
     engine.text(&["stop", "-t", "20", "worker"])?;
     let ended =
@@ -74,12 +109,14 @@ fn containers_of_a_pod_share_a_machine_and_live_apart() -> anyhow::Result<()> {
     assert_eq!(exec(&engine, "worker", same)?, of_web);
     assert_eq!(engine.text(&["logs", "worker"])?, "up\nup");
 
+    ours(&engine, &["pod", "restart", "-t", "2", "shop"])?;
+    ensure!(exec(&engine, "web", same)? != of_web, "it is another machine");
     ours(&engine, &["pod", "stop", "-t", "2", "shop"])?;
     assert_eq!(pod(&engine)?["state"], "exited");
     assert_eq!(engine.text(&["ps", "-q"])?, "");
     let machines = engine.folder().join("run/machines");
     ensure!(machines.read_dir()?.next().is_none(), "its machine is gone");
-    ours(&engine, &["pod", "rm", "shop"])?;
+    ours(&engine, &["pod", "prune", "-f"])?;
     assert_eq!(engine.text(&["ps", "-aq"])?, "");
     Ok(())
 }

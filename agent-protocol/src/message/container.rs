@@ -58,10 +58,11 @@ pub struct CreateContainer {
     /// All devices, no masks, a writable `/sys`.
     #[prost(bool, tag = "13")]
     pub privileged: bool,
-    /// Bytes of `/dev/shm`; 0 means 64 MiB.
+    /// Bytes of `/dev/shm`; 0 means 64 MiB. Without a meaning where IPC is shared.
     #[prost(uint64, tag = "14")]
     pub shm_size: u64,
-    /// Use the machine's IPC namespace, shared with others that say so, instead of one of its own.
+    /// Use the machine's IPC namespace and `/dev/shm`, shared with others that say so, instead of
+    /// ones of its own.
     #[prost(bool, tag = "15")]
     pub share_ipc: bool,
     /// Use the machine's process namespace.

@@ -11,7 +11,7 @@ use std::{
 
 use agent_protocol::message::CreateContainer;
 use rustix::{
-    fs::{FileType, Mode, OFlags, chmodat, mkdirat, mknodat, openat, symlinkat},
+    fs::{CWD, FileType, Mode, OFlags, chmodat, mkdirat, mknodat, openat, symlinkat},
     io::Errno,
     mount::MountAttrFlags,
 };
@@ -19,7 +19,7 @@ use rustix::{
 use super::{
     path::{Missing, resolve},
     setup::SetupError,
-    tree::Tree,
+    tree::{Tree, set_attributes},
 };
 
 /// Bytes of `/dev/shm` where the host says nothing.
@@ -82,9 +82,7 @@ fn mount_dev(root: &OwnedFd, request: &CreateContainer) -> Result<(), SetupError
     }
     let terminals = "gid=5,mode=0620,ptmxmode=0666";
     attach("devpts", terminals, noexec, &below(root, "/dev/pts")?, "/dev/pts")?;
-    let size = if request.shm_size == 0 { SHM_SIZE } else { request.shm_size };
-    let shared = format!("mode=1777,size={size}");
-    attach("tmpfs", &shared, closed, &below(root, "/dev/shm")?, "/dev/shm")?;
+    mount_shm(request, closed, &below(root, "/dev/shm")?)?;
     match attach("mqueue", "", closed, &below(root, "/dev/mqueue")?, "/dev/mqueue") {
         // A kernel without POSIX message queues.
         Err(SetupError::Mount { source, .. }) if is_unknown(&source) => {}
@@ -95,6 +93,29 @@ fn mount_dev(root: &OwnedFd, request: &CreateContainer) -> Result<(), SetupError
             .map_err(|source| SetupError::Device("of the machine".to_owned(), source))?;
     }
     Ok(())
+}
+
+/// POSIX's shared memory: the machine's for those who share IPC, else the container's own.
+fn mount_shm(
+    request: &CreateContainer,
+    attributes: MountAttrFlags,
+    target: &OwnedFd,
+) -> Result<(), SetupError> {
+    const PATH: &str = "/dev/shm";
+    if !request.share_ipc {
+        let size = if request.shm_size == 0 { SHM_SIZE } else { request.shm_size };
+        return attach("tmpfs", &format!("mode=1777,size={size}"), attributes, target, PATH);
+    }
+    Tree::bind(CWD, PATH, false)
+        .and_then(|tree| {
+            set_attributes(tree.root(), attributes, false)?;
+            tree.attach(target)
+        })
+        .map_err(|source| SetupError::Mount {
+            what: "shared memory".to_owned(),
+            target: PATH.into(),
+            source,
+        })
 }
 
 fn attach(

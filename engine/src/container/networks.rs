@@ -25,7 +25,7 @@ use crate::sandbox::{Cable, Card};
 const CARDS: u8 = 4;
 
 /// Docker's words.
-pub(super) const NONE_ALONE: &str = "container cannot be connected to multiple networks with one \
+pub(in crate::container) const NONE_ALONE: &str = "container cannot be connected to multiple networks with one \
                                      of the networks in private (none) mode";
 
 /// A container on a network, and on what terms.
@@ -186,13 +186,20 @@ impl Container {
     ) -> Result<(), ContainerError> {
         self.refuse_in_pod()?;
         let _operation = self.operation.lock().await;
+        // A container may be about to start the machine of its pod.
+        let _opening = self.opening.lock().await;
         let request = self.endpoint_request(&settings)?;
         let found = self.ground.networks.find(network).await.map_err(refused)?;
         self.refuse_none_beside_others(&found).await?;
-        if let Some(run) = self.run() {
-            self.join_while_running(&run.machine, &found, request).await?;
+        if let Some(machine) = self.machine_of_cards() {
+            self.join_while_running(&machine, &found, request).await?;
         }
         self.change(|record| drop(record.endpoints.insert(found.name, settings))).await
+    }
+
+    /// The machine that has the cards of its networks, while it runs.
+    fn machine_of_cards(&self) -> Option<Machine> {
+        if self.is_pod() { self.home_machine() } else { self.run().map(|run| run.machine.clone()) }
     }
 
     /// Who is on the network without anything is on no other, as with Docker.
@@ -258,19 +265,20 @@ impl Container {
     pub async fn disconnect(&self, network: &str) -> Result<(), ContainerError> {
         self.refuse_in_pod()?;
         let _operation = self.operation.lock().await;
+        let _opening = self.opening.lock().await;
         let found = self.ground.networks.find(network).await;
         let (name, id) = found.map_or_else(
             |_| (network.to_owned(), None),
             |network| (network.name, Some(network.id)),
         );
         let is_it = |key: &String| *key == name || Some(key) == id.as_ref();
-        if let Some(run) = self.run() {
+        if let Some(machine) = self.machine_of_cards() {
             let left = self.ground.networks.detach(&self.id, network).await.map_err(refused)?;
             if left.network.has_cards() {
                 let mac = left.attachment.mac.to_string();
                 let down = CardMessage { mac, down: true, ..CardMessage::default() };
-                configure(&run.machine, vec![down], false).await?;
-                self.update_files(&run.machine).await?;
+                configure(&machine, vec![down], false).await?;
+                self.update_files(&machine).await?;
             }
         } else if !self.with_record(|record| record.endpoints.keys().any(is_it)) {
             let container = self.name();
@@ -279,13 +287,31 @@ impl Container {
         self.change(|record| record.endpoints.retain(|key, _| !is_it(key))).await
     }
 
-    /// The addresses in the container's files follow its networks.
+    /// The addresses in the files of those who live here follow the networks.
     async fn update_files(&self, machine: &Machine) -> Result<(), ContainerError> {
         let joined = self.ground.networks.joined(&self.id).await;
         let with_cards: Vec<_> =
             joined.into_iter().filter(|joined| joined.network.has_cards()).collect();
-        let linked = self.linked(&with_cards, false).await?;
-        let network = NetworkFiles { linked, ..network_files(&with_cards) };
+        if !self.is_pod() {
+            return self.write_network_files(machine, &with_cards).await;
+        }
+        for member in self.members() {
+            let written = member.write_network_files(machine, &with_cards).await;
+            // One that does not run has no files there, and gets them with its next start.
+            if member.run().is_some() {
+                written?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_network_files(
+        &self,
+        machine: &Machine,
+        joined: &[Joined],
+    ) -> Result<(), ContainerError> {
+        let linked = self.linked(joined, false).await?;
+        let network = NetworkFiles { linked, ..network_files(joined) };
         let files = guest::files(&self.spec(), &network);
         let update = Request::UpdateFiles(UpdateFiles { id: self.id.clone(), files });
         let updated = machine.agent().act(update).await;

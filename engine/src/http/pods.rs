@@ -21,6 +21,9 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/pods/{id}", get(inspect).delete(remove))
         .route("/pods/{id}/start", post(start))
         .route("/pods/{id}/stop", post(stop))
+        .route("/pods/{id}/restart", post(restart))
+        .route("/pods/{id}/pause", post(pause))
+        .route("/pods/{id}/unpause", post(unpause))
         .route("/pods/{id}/kill", post(kill))
 }
 
@@ -59,9 +62,34 @@ async fn stop(
     Path(id): Path<String>,
     query: Query,
 ) -> ApiResult<StatusCode> {
-    let timeout = query.number("t")?.map(|seconds| Some(Duration::from_secs(seconds)));
     let pod = find(&engine, &id)?;
-    pod.stop_pod(timeout).await?;
+    pod.stop_pod(timeout(&query)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn timeout(query: &Query) -> ApiResult<Option<Option<Duration>>> {
+    Ok(query.number("t")?.map(|seconds| Some(Duration::from_secs(seconds))))
+}
+
+async fn restart(
+    State(engine): State<Shared>,
+    Path(id): Path<String>,
+    query: Query,
+) -> ApiResult<StatusCode> {
+    let pod = find(&engine, &id)?;
+    pod.restart_pod(timeout(&query)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn pause(State(engine): State<Shared>, Path(id): Path<String>) -> ApiResult<StatusCode> {
+    let pod = find(&engine, &id)?;
+    pod.pause_pod().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn unpause(State(engine): State<Shared>, Path(id): Path<String>) -> ApiResult<StatusCode> {
+    let pod = find(&engine, &id)?;
+    pod.unpause_pod().await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -43,6 +43,15 @@ impl InspectArgs {
 /// Shows what a container has written.
 #[derive(clap::Args)]
 pub(crate) struct LogsArgs {
+    #[command(flatten)]
+    options: LogOptions,
+    /// Name or id
+    container: String,
+}
+
+/// What of a log is shown.
+#[derive(clap::Args)]
+pub(crate) struct LogOptions {
     /// Go on with what is written from now on
     #[arg(short, long)]
     follow: bool,
@@ -61,8 +70,6 @@ pub(crate) struct LogsArgs {
     /// What was given to the log driver
     #[arg(long)]
     details: bool,
-    /// Name or id
-    container: String,
 }
 
 /// Shows what containers use.
@@ -129,10 +136,23 @@ pub(crate) async fn inspect_one(
 }
 
 pub(crate) async fn logs(engine: Engine, args: LogsArgs) -> anyhow::Result<ExitCode> {
-    let inspect = Query::path(&["containers", &args.container, "json"]);
+    copy_log(&engine, &args.container, &args.options, &mut io::stdout(), &mut io::stderr()).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a container's log to `out` and `err`.
+pub(crate) async fn copy_log(
+    engine: &Engine,
+    container: &str,
+    args: &LogOptions,
+    out: &mut impl io::Write,
+    err: &mut impl io::Write,
+) -> anyhow::Result<()> {
+    let name = container;
+    let inspect = Query::path(&["containers", name, "json"]);
     let container: Value = engine.get(inspect.as_str()).await?;
     let tty = container.pointer("/Config/Tty") == Some(&Value::Bool(true));
-    let path = Query::path(&["containers", &args.container, "logs"])
+    let path = Query::path(&["containers", name, "logs"])
         .with("stdout", "1")
         .with("stderr", "1")
         .flag("follow", args.follow)
@@ -144,13 +164,13 @@ pub(crate) async fn logs(engine: Engine, args: LogsArgs) -> anyhow::Result<ExitC
     let response = engine.send(Method::GET, path.as_str(), None).await?;
     let reader = StreamReader::new(chunks(response).map_err(io::Error::other));
     let result = if tty {
-        frames::copy(reader, &mut io::stdout()).await
+        frames::copy(reader, out).await
     } else {
-        frames::demultiplex(reader, &mut io::stdout(), &mut io::stderr()).await
+        frames::demultiplex(reader, out, err).await
     };
     match result {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(e.into()),
-        _ => Ok(ExitCode::SUCCESS),
+        _ => Ok(()),
     }
 }
 
@@ -168,12 +188,14 @@ pub(crate) async fn top(engine: Engine, args: TopArgs) -> anyhow::Result<ExitCod
     let options = (!args.options.is_empty()).then(|| args.options.join(" "));
     let path = Query::path(&["containers", &args.container, "top"]).maybe("ps_args", options);
     let list: Value = engine.get(path.as_str()).await?;
-    let cells = |row: &Value| -> Vec<String> {
-        row.as_array().into_iter().flatten().map(rows::text).collect()
-    };
     let processes = list["Processes"].as_array().into_iter().flatten();
     output::table(cells(&list["Titles"]), processes.map(cells))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A row of processes.
+pub(crate) fn cells(row: &Value) -> Vec<String> {
+    row.as_array().into_iter().flatten().map(rows::text).collect()
 }
 
 /// The published ports of a container.
@@ -246,22 +268,34 @@ const STATS: [Column; 8] = [
 ];
 
 pub(crate) async fn stats(engine: Engine, args: StatsArgs) -> anyhow::Result<ExitCode> {
+    let names = async || -> anyhow::Result<Vec<String>> {
+        if !args.containers.is_empty() {
+            return Ok(args.containers.clone());
+        }
+        let path = Query::path(&["containers", "json"]).flag("all", args.all);
+        let list: Vec<Value> = engine.get(path.as_str()).await?;
+        Ok(list.iter().map(|container| at(container, "/Id")).collect())
+    };
+    watch(&engine, names, args.no_stream, &args.layout).await
+}
+
+/// Shows what containers use, again and again, or once. Whose that is is asked each time.
+pub(crate) async fn watch(
+    engine: &Engine,
+    names: impl AsyncFn() -> anyhow::Result<Vec<String>>,
+    once: bool,
+    layout: &Layout,
+) -> anyhow::Result<ExitCode> {
     loop {
-        let names = if args.containers.is_empty() {
-            let path = Query::path(&["containers", "json"]).flag("all", args.all);
-            let list: Vec<Value> = engine.get(path.as_str()).await?;
-            list.iter().map(|container| at(container, "/Id")).collect()
-        } else {
-            args.containers.clone()
-        };
+        let names = names().await?;
         // Each answer takes the second between its two readings.
-        let readings = names.iter().map(|name| reading(&engine, name));
+        let readings = names.iter().map(|name| reading(engine, name));
         let rows = futures_util::future::try_join_all(readings).await?;
-        if !args.no_stream && crate::host::terminal::is_interactive() {
+        if !once && crate::host::terminal::is_interactive() {
             output::clear()?;
         }
-        args.layout.print(&STATS, &rows)?;
-        if args.no_stream || names.is_empty() {
+        layout.print(&STATS, &rows)?;
+        if once || names.is_empty() {
             return Ok(ExitCode::SUCCESS);
         }
     }

@@ -38,7 +38,8 @@ pub(crate) struct CreateArgs {
     /// DNS server
     #[arg(long, value_name = "ADDRESS")]
     dns: Vec<String>,
-    /// Let its containers share System V's and POSIX's queues, semaphores and memory segments
+    /// Let its containers share System V's and POSIX's queues, semaphores and memory segments, and
+    /// /dev/shm
     #[arg(long)]
     share_ipc: bool,
     /// Label: NAME[=VALUE]

@@ -1,7 +1,10 @@
 //! Pods: several containers in one machine.
 
 mod create;
+mod prefixed;
+mod prune;
 mod show;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -41,11 +44,27 @@ pub(crate) enum Group {
     Start(Pods),
     /// Stop all containers of pods, and end their machines
     Stop(StopArgs),
+    /// Stop pods that run, and start them
+    Restart(StopArgs),
+    /// Freeze all containers of pods
+    Pause(Pods),
+    /// Let containers of pods go on
+    Unpause(Pods),
     /// Send a signal to all containers of pods; KILL ends their machines too
     Kill(KillArgs),
     /// Remove pods and their containers
     #[command(alias = "remove")]
     Rm(RmArgs),
+    /// Remove all pods that do not run, and their containers
+    Prune(prune::PruneArgs),
+    /// Show what the containers of pods have written
+    Logs(watch::LogsArgs),
+    /// Show what the containers of pods use
+    Stats(watch::StatsArgs),
+    /// Show the processes of pods
+    Top(watch::TopArgs),
+    /// Tell by the exit status whether there is such a pod: 0, or else 1
+    Exists(show::ExistsArgs),
 }
 
 /// Pods, by name or id.
@@ -104,6 +123,16 @@ pub(crate) fn run(host: Option<&str>, group: Group) -> anyhow::Result<ExitCode> 
                 let stop = |pod: &str| verb(pod, "stop").maybe("t", args.timeout);
                 for_each(&args.pods.pods, |pod| act(Method::POST, stop(pod))).await
             }
+            Group::Restart(args) => {
+                let restart = |pod: &str| verb(pod, "restart").maybe("t", args.timeout);
+                for_each(&args.pods.pods, |pod| act(Method::POST, restart(pod))).await
+            }
+            Group::Pause(args) => {
+                for_each(&args.pods, |pod| act(Method::POST, verb(pod, "pause"))).await
+            }
+            Group::Unpause(args) => {
+                for_each(&args.pods, |pod| act(Method::POST, verb(pod, "unpause"))).await
+            }
             Group::Kill(args) => {
                 let kill = |pod: &str| verb(pod, "kill").with("signal", &args.signal);
                 for_each(&args.pods.pods, |pod| act(Method::POST, kill(pod))).await
@@ -112,6 +141,11 @@ pub(crate) fn run(host: Option<&str>, group: Group) -> anyhow::Result<ExitCode> 
                 let rm = |pod: &str| Query::path(&["pods", pod]).flag("force", args.force);
                 for_each(&args.pods.pods, |pod| act(Method::DELETE, rm(pod))).await
             }
+            Group::Prune(args) => prune::prune(&engine, args).await,
+            Group::Logs(args) => watch::logs(&engine, args).await,
+            Group::Stats(args) => watch::stats(&engine, args).await,
+            Group::Top(args) => watch::top(&engine, args).await,
+            Group::Exists(args) => show::exists(&engine, args).await,
         }
     })
 }

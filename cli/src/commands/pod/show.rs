@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use hyper::StatusCode;
 use serde_json::Value;
 
 use crate::commands::container::ps::short;
@@ -31,6 +32,13 @@ pub(crate) struct InspectArgs {
     /// Names or ids
     #[arg(required = true)]
     pods: Vec<String>,
+}
+
+/// Tells whether there is such a pod.
+#[derive(clap::Args)]
+pub(crate) struct ExistsArgs {
+    /// Name or id
+    pod: String,
 }
 
 const COLUMNS: [Column; 6] = [
@@ -80,4 +88,12 @@ pub(super) async fn inspect(engine: &Engine, args: InspectArgs) -> anyhow::Resul
     }
     rows::inspected(&found, args.format.as_deref())?;
     Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn exists(engine: &Engine, args: ExistsArgs) -> anyhow::Result<ExitCode> {
+    match engine.get::<Value>(Query::path(&["pods", &args.pod]).as_str()).await {
+        Ok(_) => Ok(ExitCode::SUCCESS),
+        Err(error) if error.is(StatusCode::NOT_FOUND) => Ok(ExitCode::FAILURE),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -39,7 +39,7 @@ pub struct PodCreate {
     #[serde(default)]
     pub dns: Vec<String>,
     /// Whether its containers share System V's and POSIX's message queues, semaphores and memory
-    /// segments. `/dev/shm` is each one's own. Default: no.
+    /// segments, and `/dev/shm`, which may have half of the machine's memory then. Default: no.
     #[serde(default)]
     pub share_ipc: bool,
     /// Labels. Default: none.

@@ -44,6 +44,38 @@ impl Container {
         stopped
     }
 
+    /// Stops it, if it runs, and starts it.
+    pub async fn restart_pod(self: &Arc<Self>, timeout: Option<Option<Duration>>) -> Done {
+        if self.phase() == Phase::Running {
+            match self.stop_pod(timeout).await {
+                // It may have ended meanwhile.
+                Ok(()) | Err(ContainerError::Conflict(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.start_pod().await
+    }
+
+    /// Freezes all its containers that run.
+    pub async fn pause_pod(self: &Arc<Self>) -> Done {
+        let _operation = self.operation.lock().await;
+        self.require_running()?;
+        let paused = self.each(|member| async move {
+            if member.phase() == Phase::Running { member.pause().await } else { Ok(()) }
+        });
+        paused.await
+    }
+
+    /// Lets all its containers go on that are frozen.
+    pub async fn unpause_pod(self: &Arc<Self>) -> Done {
+        let _operation = self.operation.lock().await;
+        self.require_running()?;
+        let unpaused = self.each(|member| async move {
+            if member.phase() == Phase::Paused { member.unpause().await } else { Ok(()) }
+        });
+        unpaused.await
+    }
+
     /// Sends a signal to the first processes of all its containers; `SIGKILL` ends the machine.
     pub async fn kill_pod(self: &Arc<Self>, number: u32) -> Done {
         let _operation = self.operation.lock().await;

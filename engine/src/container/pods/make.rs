@@ -7,9 +7,11 @@ use bollard_stubs::models::{ContainerConfig, EndpointSettings, HostConfig, PortB
 
 use super::document::{PodCreate, PodPort};
 use crate::container::live::Container;
+use crate::container::networks::NONE_ALONE;
 use crate::container::record::{ContainerRecord, Role, State};
 use crate::container::spec::ContainerSpec;
 use crate::container::{ContainerError, Service, moment, names};
+use crate::network::NONE;
 
 impl Service {
     /// The pod that `text` means: its id, its name, or the beginning of its id.
@@ -28,6 +30,9 @@ impl Service {
         let id = names::new_id()?;
         let (config, host_config, endpoints) = settings(&id, &request)?;
         ContainerSpec::read(&id, &config, &host_config)?;
+        if endpoints.len() > 1 && endpoints.contains_key(NONE) {
+            return Err(ContainerError::Invalid(NONE_ALONE.to_owned()));
+        }
         let name = match &request.name {
             Some(name) => {
                 let name = names::checked(name)?;

@@ -78,6 +78,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
     act("POST", "/pods/{id}/stop", "stopPod", "Stops its containers and ends its machine.").with(
         &[("t", "integer", "Seconds until a container is killed. Default: each container's own.")],
     ),
+    act("POST", "/pods/{id}/restart", "restartPod", "Stops it, if it runs, and starts it.").with(
+        &[("t", "integer", "Seconds until a container is killed. Default: each container's own.")],
+    ),
+    act("POST", "/pods/{id}/pause", "pausePod", "Freezes its containers that run."),
+    act("POST", "/pods/{id}/unpause", "unpausePod", "Lets its containers go on."),
     act(
         "POST",
         "/pods/{id}/kill",

@@ -13,6 +13,7 @@ async fn pod_and_its_containers_are_made_shown_and_removed() {
     });
     let (status, made) = served.call("POST", "/pods", &body.to_string()).await;
     assert_eq!(status, 201, "{made}");
+    assert_eq!(served.call("POST", "/networks/create", r#"{"Name":"front"}"#).await.0, 201);
     let container = r#"{"Image":"base"}"#;
     for name in ["web", "db"] {
         let path = format!("/containers/create?pod=shop&name={name}");
@@ -38,7 +39,22 @@ async fn pod_and_its_containers_are_made_shown_and_removed() {
         served.call("POST", "/networks/none/connect", r#"{"Container":"web"}"#).await.0,
         409
     );
-    assert_eq!(served.call("POST", "/pods/shop/stop", "").await.0, 409);
+    for (path, networks) in [
+        ("none/connect", None),
+        ("front/connect", Some(["bridge", "front"].as_slice())),
+        ("bridge/disconnect", Some(&["front"])),
+    ] {
+        let answer =
+            served.call("POST", &format!("/networks/{path}"), r#"{"Container":"shop"}"#).await;
+        assert_eq!(answer.0, if networks.is_some() { 200 } else { 400 }, "{path}: {}", answer.1);
+        if let Some(networks) = networks {
+            assert_eq!(json_of(&served, "/pods/shop").await["networks"], json!(networks));
+        }
+    }
+    for verb in ["stop", "kill", "pause", "unpause"] {
+        let answer = served.call("POST", &format!("/pods/shop/{verb}"), "").await;
+        assert_eq!(answer.0, 409, "{verb}: {}", answer.1);
+    }
     assert_eq!(served.call("DELETE", "/pods/shop", "").await.0, 204);
     assert_eq!(json_of(&served, "/pods").await, json!([]));
     assert!(engine.containers.all().is_empty(), "its containers go with it");
@@ -65,7 +81,12 @@ async fn what_is_the_pod_s_is_refused_to_its_containers() {
     assert_eq!(none.0, 404, "{}", none.1);
     let taken = served.call("POST", "/containers/create?name=shop", r#"{"Image":"base"}"#).await;
     assert_eq!(taken.0, 409, "{}", taken.1);
-    for body in [r#"{"cpus":0}"#, r#"{"hostname":"a b"}"#, r#"{"ports":[{"port":"x"}]}"#] {
+    for body in [
+        r#"{"networks":["none","bridge"]}"#,
+        r#"{"cpus":0}"#,
+        r#"{"hostname":"a b"}"#,
+        r#"{"ports":[{"port":"x"}]}"#,
+    ] {
         assert_eq!(served.call("POST", "/pods", body).await.0, 400, "{body}");
     }
     assert!(engine.containers.all().is_empty());
