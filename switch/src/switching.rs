@@ -14,7 +14,7 @@ use crate::core::network::Network;
 use crate::core::port::PortId;
 use crate::frame::arp::Arp;
 use crate::frame::ip::{self, Packet};
-use crate::frame::neighbor::{self, Message};
+use crate::frame::neighbor::{self, Message, Owner};
 use crate::frame::{
     ETHERNET, Ethernet, GATEWAY_MAC, LONGEST, Malformed, PACKET, TYPE_ARP, TYPE_IPV4, TYPE_IPV6,
     VIRTIO, header,
@@ -150,7 +150,8 @@ fn by_address(network: &Network, to: Mac, packet: Packet) -> Result<Destination,
     network.by_mac.get(&to).copied().map(Destination::Port).ok_or(Fault::Unroutable)
 }
 
-/// Address resolution: the switch knows who has which address, and asks that port only.
+/// Address resolution: the switch knows who has which address, and says so itself. The owner could
+/// take longer than a guest waits: a busy machine, or one that boots.
 fn resolve(core: &mut Core, port: PortId, packet: &[u8]) -> Result<Destination, Fault> {
     let arp = Arp::parse(packet)?;
     let own = core.ports.get(&port).ok_or(Fault::Unroutable)?;
@@ -159,18 +160,21 @@ fn resolve(core: &mut Core, port: PortId, packet: &[u8]) -> Result<Destination, 
         return Err(Fault::Spoofed);
     }
     let network = core.network_of(port).ok_or(Fault::Unroutable)?;
-    if network.is_gateway(arp.target.into()) {
-        if arp.is_request {
-            core.send(port, &mut arp.gateway_answer());
+    let owner = if network.is_gateway(arp.target.into()) {
+        GATEWAY_MAC
+    } else {
+        match network.by_address.get(&IpAddr::V4(arp.target)) {
+            // An announcement: all know already.
+            Some(owner) if *owner == port => return Ok(Destination::Answered),
+            Some(owner) if !arp.is_request => return Ok(Destination::Port(*owner)),
+            Some(owner) => core.mac_of(*owner).ok_or(Fault::Unroutable)?,
+            None => return Err(Fault::Unroutable),
         }
-        return Ok(Destination::Answered);
+    };
+    if arp.is_request {
+        core.send(port, &mut arp.answer(owner));
     }
-    match network.by_address.get(&IpAddr::V4(arp.target)) {
-        // An announcement: all know already.
-        Some(owner) if *owner == port => Ok(Destination::Answered),
-        Some(owner) => Ok(Destination::Port(*owner)),
-        None => Err(Fault::Unroutable),
-    }
+    Ok(Destination::Answered)
 }
 
 fn judge_v6(
@@ -195,18 +199,21 @@ fn judge_v6(
     }
     match neighbor::parse(bytes.get(packet.payload.clone()).unwrap_or_default())? {
         Message::Router => Err(Fault::Spoofed),
-        Message::Solicitation(target) if network.is_gateway(target.into()) => {
-            let (mac, IpAddr::V6(asker)) = (own.spec.mac, packet.source) else {
+        Message::Solicitation(target) => {
+            let is_router = network.is_gateway(target.into());
+            let mac = match network.by_address.get(&IpAddr::V6(target)) {
+                _ if is_router => GATEWAY_MAC,
+                Some(owner) if *owner == port => return Ok(Destination::Answered),
+                Some(owner) => core.mac_of(*owner).ok_or(Fault::Unroutable)?,
+                None => return by_address(network, to, packet),
+            };
+            let (card, IpAddr::V6(asker)) = (own.spec.mac, packet.source) else {
                 return Err(Fault::Malformed);
             };
-            core.send(port, &mut neighbor::gateway_answer(mac, asker, target));
+            let owner = Owner { mac, is_router };
+            core.send(port, &mut neighbor::answer(card, asker, target, owner));
             Ok(Destination::Answered)
         }
-        Message::Solicitation(target) => match network.by_address.get(&IpAddr::V6(target)) {
-            Some(owner) if *owner == port => Ok(Destination::Answered),
-            Some(owner) => Ok(Destination::Port(*owner)),
-            None => by_address(network, to, packet),
-        },
         Message::Other => by_address(network, to, packet),
     }
 }

@@ -65,15 +65,36 @@ fn gateway_answers_for_its_ipv6_address() {
 }
 
 #[test]
-fn question_for_an_address_reaches_its_owner_only() {
+fn question_for_an_address_is_answered_for_an_owner_that_is_not_there_yet() {
     let mut rig = Rig::new();
     rig.network("a", 1);
-    let asker = rig.card("a", 1, 2, &[]);
-    let (mut owner, mut other) = (rig.card("a", 1, 3, &[]), rig.card("a", 1, 4, &[]));
-    let question = arp(1, asker.mac, [10, 1, 0, 2], [10, 1, 0, 3]);
-    asker.send(BROADCAST, ARP, &question);
-    assert_eq!(owner.receive(PATIENCE).unwrap()[14..], question);
+    let (mut asker, mut other) = (rig.card("a", 1, 2, &[]), rig.card("a", 1, 4, &[]));
+    // Its machine boots: it has no card.
+    let owner = port("a-3", Some("a"), 1, 3);
+    rig.client.put_port(owner.clone()).unwrap();
+    asker.send(BROADCAST, ARP, &arp(1, asker.mac, [10, 1, 0, 2], [10, 1, 0, 3]));
+    let answer = asker.receive(PATIENCE).unwrap();
+    assert_eq!(answer[..6], asker.mac);
+    assert_eq!(answer[20..32], [&[0, 2][..], &owner.mac.0, &[10, 1, 0, 3]].concat());
+    // Who has it, asked by one who knows it and by one who would like to have it.
+    for source in ["fd00:1::2", "::"] {
+        asker.send([0x33, 0x33, 0xff, 0, 0, 3], IPV6, &solicitation(source, "fd00:1::3"));
+        let answer = asker.receive(PATIENCE).unwrap();
+        assert_eq!((answer[54], &answer[80..86]), (136, &owner.mac.0[..]));
+    }
     assert_eq!(other.receive(QUIET), None);
+}
+
+#[test]
+fn question_for_an_address_of_nobody_has_no_answer() {
+    let mut rig = Rig::new();
+    rig.network("a", 1);
+    let mut asker = rig.card("a", 1, 2, &[]);
+    asker.send(BROADCAST, ARP, &arp(1, asker.mac, [10, 1, 0, 2], [10, 1, 0, 3]));
+    // As is an announcement: all know.
+    asker.send(BROADCAST, ARP, &arp(1, asker.mac, [10, 1, 0, 2], [10, 1, 0, 2]));
+    rig.wait_for("question", |s| s.ports[0].counters.unroutable == 1);
+    assert_eq!(asker.receive(QUIET), None);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::{GATEWAY_MAC, Malformed, PACKET, TYPE_ARP, address};
+use super::{Malformed, PACKET, TYPE_ARP, address};
 use crate::address::Mac;
 
 /// Length of a packet.
@@ -42,14 +42,14 @@ impl Arp {
         })
     }
 
-    /// The frame by which the gateway answers a request for its address.
-    pub(crate) fn gateway_answer(self) -> [u8; PACKET + LEN] {
+    /// The frame that answers a request: the address asked for is `owner`'s.
+    pub(crate) fn answer(self, owner: Mac) -> [u8; PACKET + LEN] {
         let mut frame = [0; PACKET + LEN];
         address(&mut frame, self.sender_mac, TYPE_ARP);
         let all = ETHERNET_IPV4
             .into_iter()
             .chain(REPLY.to_be_bytes())
-            .chain(GATEWAY_MAC.0)
+            .chain(owner.0)
             .chain(self.target.octets())
             .chain(self.sender_mac.0)
             .chain(self.sender.octets());
@@ -61,18 +61,19 @@ impl Arp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::GATEWAY_MAC;
 
     const CARD: Mac = Mac([2, 0, 0, 0, 0, 1]);
 
     #[test]
-    fn answer_tells_the_gateways_address_to_the_asker() {
+    fn answer_tells_the_owners_address_to_the_asker() {
         let request = Arp {
             is_request: true,
             sender_mac: CARD,
             sender: Ipv4Addr::new(10, 0, 0, 2),
             target: Ipv4Addr::new(10, 0, 0, 1),
         };
-        let frame = request.gateway_answer();
+        let frame = request.answer(GATEWAY_MAC);
         assert_eq!(frame[12..18], CARD.0);
         let answer = Arp::parse(&frame[PACKET..]).unwrap();
         assert!(!answer.is_request);
@@ -88,7 +89,7 @@ mod tests {
             sender: Ipv4Addr::LOCALHOST,
             target: Ipv4Addr::LOCALHOST,
         };
-        let packet = request.gateway_answer()[PACKET..].to_vec();
+        let packet = request.answer(GATEWAY_MAC)[PACKET..].to_vec();
         assert_eq!(Arp::parse(&packet[..27]), Err(Malformed));
         for (at, value) in [(1, 6), (4, 8), (7, 3)] {
             let mut packet = packet.clone();

@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use super::{GATEWAY_MAC, Malformed, PACKET, TYPE_IPV6, address, checksum, ip};
+use super::{Malformed, PACKET, TYPE_IPV6, address, checksum, ip};
 use crate::address::Mac;
 
 const ROUTER_ADVERTISEMENT: u8 = 134;
@@ -10,8 +10,10 @@ const SOLICITATION: u8 = 135;
 const ADVERTISEMENT: u8 = 136;
 const REDIRECT: u8 = 137;
 
-/// Flags of an advertisement: a router's, asked for, to be believed.
-const FLAGS: [u8; 4] = [0xe0, 0, 0, 0];
+/// Flags of an advertisement: it is a router's; the one who asked gets it; it is to be believed.
+const ROUTER: u8 = 0x80;
+const SOLICITED: u8 = 0x40;
+const OVERRIDE: u8 = 0x20;
 /// The option that holds the answering card's Ethernet address, of eight bytes.
 const TARGET_ADDRESS: [u8; 2] = [2, 1];
 /// Neighbour discovery counts only with this hop limit: it cannot have been routed.
@@ -44,29 +46,39 @@ pub(crate) fn parse(message: &[u8]) -> Result<Message, Malformed> {
     }
 }
 
-/// The frame by which the gateway says that it has `gateway`, to the card that asked from
-/// `asker`; an unspecified asker only wants to know whether it may take the address, and all are
-/// told.
-pub(crate) fn gateway_answer(
+/// Who has an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) mac: Mac,
+    pub(crate) is_router: bool,
+}
+
+/// The frame that says who has `target`, to the card that asked from `asker`; an unspecified asker
+/// only wants to know whether it may take the address, and all are told (RFC 4861, section 7.2.4).
+pub(crate) fn answer(
     card: Mac,
     asker: Ipv6Addr,
-    gateway: Ipv6Addr,
+    target: Ipv6Addr,
+    owner: Owner,
 ) -> [u8; PACKET + ip::V6_HEADER + LEN] {
-    let to =
-        if asker.is_unspecified() { Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1) } else { asker };
+    let (to, solicited) = if asker.is_unspecified() {
+        (Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1), 0)
+    } else {
+        (asker, SOLICITED)
+    };
+    let router = if owner.is_router { ROUTER } else { 0 };
     let mut frame = [0; PACKET + ip::V6_HEADER + LEN];
     address(&mut frame, card, TYPE_IPV6);
     let packet = &mut frame[PACKET..];
-    ip::write_header(packet, gateway.into(), to.into(), ip::ICMPV6);
+    ip::write_header(packet, target.into(), to.into(), ip::ICMPV6);
     packet[7] = HOP_LIMIT;
-    let message = [ADVERTISEMENT, 0, 0, 0]
+    let message = [ADVERTISEMENT, 0, 0, 0, router | solicited | OVERRIDE, 0, 0, 0]
         .into_iter()
-        .chain(FLAGS)
-        .chain(gateway.octets())
+        .chain(target.octets())
         .chain(TARGET_ADDRESS)
-        .chain(GATEWAY_MAC.0);
+        .chain(owner.mac.0);
     packet.iter_mut().skip(ip::V6_HEADER).zip(message).for_each(|(to, from)| *to = from);
-    let pseudo = checksum::pseudo_header(gateway.into(), to.into(), ip::ICMPV6, LEN);
+    let pseudo = checksum::pseudo_header(target.into(), to.into(), ip::ICMPV6, LEN);
     let sum = checksum::finish(checksum::sum(pseudo, &packet[ip::V6_HEADER..]));
     [packet[ip::V6_HEADER + 2], packet[ip::V6_HEADER + 3]] = sum;
     frame
@@ -84,17 +96,32 @@ mod tests {
     use super::*;
     use crate::frame::ip::Packet;
 
+    const CARD: Mac = Mac([2, 0, 0, 0, 0, 1]);
+    const OWNER: Mac = Mac([2, 0, 0, 0, 0, 9]);
+
+    /// Who is told, the flags and the address, in an answer whose checksum is right.
+    fn told(asker: &str, is_router: bool) -> (String, u8, Vec<u8>) {
+        let target: Ipv6Addr = "fd00::1".parse().unwrap();
+        let owner = Owner { mac: OWNER, is_router };
+        let frame = answer(CARD, asker.parse().unwrap(), target, owner);
+        let packet = Packet::parse_v6(&frame[PACKET..]).unwrap();
+        let to = packet.destination;
+        assert_eq!(packet.source, target);
+        let message = &frame[PACKET..][packet.payload];
+        let pseudo = checksum::pseudo_header(target.into(), to, ip::ICMPV6, LEN);
+        assert_eq!((message[0], checksum::sum(pseudo, message)), (ADVERTISEMENT, 0xffff));
+        (to.to_string(), message[4], message[26..].to_vec())
+    }
+
     #[test]
     fn answer_is_a_whole_advertisement() {
-        let asker: Ipv6Addr = "fd00::2".parse().unwrap();
-        let gateway: Ipv6Addr = "fd00::1".parse().unwrap();
-        let frame = gateway_answer(Mac([2, 0, 0, 0, 0, 1]), asker, gateway);
-        let packet = Packet::parse_v6(&frame[PACKET..]).unwrap();
-        assert_eq!((packet.source, packet.destination), (gateway.into(), asker.into()));
-        let message = &frame[PACKET..][packet.payload];
-        assert_eq!((message[0], message[26..].to_vec()), (136, GATEWAY_MAC.0.to_vec()));
-        let pseudo = checksum::pseudo_header(gateway.into(), asker.into(), ip::ICMPV6, LEN);
-        assert_eq!(checksum::sum(pseudo, message), 0xffff);
+        assert_eq!(told("fd00::2", true), ("fd00::2".to_owned(), 0xe0, OWNER.0.to_vec()));
+        assert_eq!(told("fd00::2", false), ("fd00::2".to_owned(), 0x60, OWNER.0.to_vec()));
+    }
+
+    #[test]
+    fn answer_to_nobody_is_for_all_and_not_solicited() {
+        assert_eq!(told("::", false), ("ff02::1".to_owned(), 0x20, OWNER.0.to_vec()));
     }
 
     #[test]
