@@ -6,6 +6,10 @@
 //! name that it was last seen under; what is found has to be the same file. One that is not there
 //! any more keeps its descriptor, so that only what others do to a file after it was closed can
 //! make it stale (ESTALE). Folders keep theirs.
+//!
+//! One that was asked to be closed and cannot be is not asked again before the guest did something
+//! that may have changed this: each look at the host's names is paid for by a request of the
+//! guest, whatever it holds.
 
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
@@ -52,6 +56,8 @@ struct Known {
     opened: u32,
     /// Whether it was asked for since its turn to be closed.
     used: Cell<bool>,
+    /// Whether it is among those that may be closed.
+    lined_up: bool,
 }
 
 /// A file of the host, named by a descriptor that can neither be read nor written.
@@ -83,6 +89,9 @@ pub(super) struct Nodes {
     /// Descriptors that there are, and may be.
     descriptors: usize,
     limit: usize,
+    /// How often a node was sought under its name, for tests.
+    #[cfg(test)]
+    sought: Cell<usize>,
 }
 
 impl Nodes {
@@ -95,6 +104,8 @@ impl Nodes {
             next: ROOT + 1,
             descriptors: 0,
             limit,
+            #[cfg(test)]
+            sought: Cell::new(0),
         }
     }
 
@@ -179,6 +190,7 @@ impl Nodes {
         if id != ROOT && !same {
             known.place = place.map(|(folder, name)| (folder, name.to_owned()));
         }
+        self.line_up(id);
     }
 
     /// Gives `lookups` of a node back. An unknown one is none of ours, whatever the guest says.
@@ -215,6 +227,7 @@ impl Nodes {
         if let Some(known) = self.by_id.get_mut(&id) {
             known.opened = known.opened.saturating_sub(1);
         }
+        self.line_up(id);
     }
 
     /// Whether there are nodes without descriptors.
@@ -245,12 +258,13 @@ impl Nodes {
 
     /// Takes note of a new name.
     pub(super) fn moved(&mut self, stat: &Statx, (folder, name): (u64, &CStr)) {
-        let id = self.by_identity.get(&identity(stat));
-        if let Some(known) = id.and_then(|id| self.by_id.get_mut(id))
+        let Some(id) = self.by_identity.get(&identity(stat)).copied() else { return };
+        if let Some(known) = self.by_id.get_mut(&id)
             && known.is(stat)
             && known.place.is_some()
         {
             known.place = Some((folder, name.to_owned()));
+            self.line_up(id);
         }
     }
 
@@ -267,13 +281,15 @@ impl Nodes {
 
     /// Makes a node one of those that may be closed, if it is.
     fn line_up(&mut self, id: u64) {
-        let Some(known) = self.by_id.get(&id) else { return };
-        if known.kind == FileType::Directory || known.birth.is_none() {
+        let Some(known) = self.by_id.get_mut(&id) else { return };
+        let never = known.kind == FileType::Directory || known.birth.is_none();
+        if never || known.lined_up || known.opened > 0 || known.fd.is_none() {
             return;
         }
+        known.lined_up = true;
         if self.order.len() > 2 * self.by_id.len() + SLACK {
             let by_id = &self.by_id;
-            self.order.retain(|id| by_id.get(id).is_some_and(|known| known.fd.is_some()));
+            self.order.retain(|id| by_id.contains_key(id));
         }
         self.order.push_back(id);
     }
@@ -289,18 +305,18 @@ impl Nodes {
     }
 
     /// Closes the descriptor that was not used for the longest time, roughly: each gets a second
-    /// turn if it was used since its first.
+    /// turn if it was used since its first. One that cannot be closed leaves the line.
     fn close_one(&mut self) -> bool {
-        for _ in 0..2 * self.order.len() {
-            let Some(id) = self.order.pop_front() else { break };
-            let Some(known) = self.by_id.get(&id).filter(|known| known.fd.is_some()) else {
-                continue;
-            };
-            if known.opened > 0 || known.used.replace(false) || !self.can_be_found(known) {
+        while let Some(id) = self.order.pop_front() {
+            let Some(known) = self.by_id.get(&id) else { continue };
+            if known.used.replace(false) {
                 self.order.push_back(id);
                 continue;
             }
-            if let Some(known) = self.by_id.get_mut(&id) {
+            let may_close = known.opened == 0 && known.fd.is_some() && self.can_be_found(known);
+            let Some(known) = self.by_id.get_mut(&id) else { continue };
+            known.lined_up = false;
+            if may_close {
                 known.fd = None;
                 self.descriptors -= 1;
                 return true;
@@ -312,6 +328,8 @@ impl Nodes {
     /// Whether the node is where it was last seen.
     fn can_be_found(&self, known: &Known) -> bool {
         let Some((folder, name)) = &known.place else { return false };
+        #[cfg(test)]
+        self.sought.set(self.sought.get() + 1);
         let folder = self.by_id.get(folder).and_then(|folder| folder.fd.as_ref());
         folder.is_some_and(|fd| stat_at(fd, name).is_ok_and(|stat| known.is(&stat)))
     }
@@ -328,6 +346,7 @@ impl Known {
             lookups,
             opened: 0,
             used: Cell::new(false),
+            lined_up: false,
         }
     }
 
@@ -353,3 +372,6 @@ fn birth(stat: &Statx) -> Option<Birth> {
     let told = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::BTIME);
     told.then_some((stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec))
 }
+
+#[cfg(test)]
+mod tests;
