@@ -31,7 +31,7 @@ use agent_protocol::client::GreetError;
 use launch::{FolderError, LaunchError};
 use tokio::sync::Semaphore;
 
-pub use console::file as console_file;
+pub use console::{file as console_file, stream as console_stream};
 pub use disk::{DiskError, Disks};
 pub use document::{CardEnd, DocumentError, console_limit};
 pub use guest::{Guest, GuestError, GuestOverrides};

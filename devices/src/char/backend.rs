@@ -82,8 +82,9 @@ impl Backend {
     }
 
     /// Appends output to the file at `path`, which is made if it does not exist, or writes it to
-    /// the named pipe there, which needs no reader.
-    pub fn file(path: &Path) -> Result<Self, BackendError> {
+    /// the named pipe there, which needs no reader. A file has at most `limit` bytes: when it
+    /// would have more, it is cut down to its last half, or to its last MiB.
+    pub fn file(path: &Path, limit: Option<u64>) -> Result<Self, BackendError> {
         let error = |source| BackendError::File { path: path.to_owned(), source };
         // A named pipe without a reader can be opened without waiting only for both directions.
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC;
@@ -92,7 +93,7 @@ impl Backend {
         let fd = open(path, flags, mode)
             .or_else(|_| open(path, flags.difference(OFlags::RDWR) | OFlags::WRONLY, mode))
             .map_err(|e| error(e.into()))?;
-        let output = Descriptor::own(fd).map_err(error)?;
+        let output = Descriptor::own(fd).and_then(|output| output.limited(limit)).map_err(error)?;
         Ok(Self { output: Some(output), ..Self::default() })
     }
 

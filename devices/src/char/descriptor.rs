@@ -7,6 +7,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstat, open};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
+use super::bound::Bound;
+
 /// Bytes that go to a descriptor that cannot be made non-blocking: a pipe that polls as writable
 /// has room for as many (PIPE_BUF).
 const POLLED: usize = 4096;
@@ -26,6 +28,7 @@ enum Kind {
 pub(super) struct Descriptor {
     fd: OwnedFd,
     kind: Kind,
+    bound: Option<Bound>,
 }
 
 impl Descriptor {
@@ -38,7 +41,7 @@ impl Descriptor {
         if kind == Kind::Plain {
             fcntl_setfl(&fd, fcntl_getfl(&fd)? | OFlags::NONBLOCK)?;
         }
-        Ok(Self { fd, kind })
+        Ok(Self { fd, kind, bound: None })
     }
 
     /// A descriptor that was inherited, such as a standard stream. `access` is how it is used.
@@ -53,12 +56,21 @@ impl Descriptor {
                 let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
                 let flags = access | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
                 if let Ok(fd) = open(path, flags, Mode::empty()) {
-                    return Ok(Self { fd, kind: Kind::Plain });
+                    return Ok(Self { fd, kind: Kind::Plain, bound: None });
                 }
                 Kind::Polled
             }
         };
-        Ok(Self { fd, kind })
+        Ok(Self { fd, kind, bound: None })
+    }
+
+    /// The same; if it is a file, that has at most `limit` bytes.
+    pub(super) fn limited(mut self, limit: Option<u64>) -> io::Result<Self> {
+        let stat = fstat(&self.fd)?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+            self.bound = limit.map(|limit| Bound::new(limit, stat.st_size));
+        }
+        Ok(self)
     }
 
     /// Reads what there is; `WouldBlock` if nothing, 0 at the end.
@@ -77,7 +89,10 @@ impl Descriptor {
     /// Writes what fits; `WouldBlock` if nothing.
     pub(super) fn write(&self, data: &[u8]) -> io::Result<usize> {
         let n = match self.kind {
-            Kind::Plain => rustix::io::write(&self.fd, data)?,
+            Kind::Plain => match &self.bound {
+                Some(bound) => bound.write(&self.fd, data)?,
+                None => rustix::io::write(&self.fd, data)?,
+            },
             Kind::Socket => send(&self.fd, data, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?,
             Kind::Polled => {
                 self.poll(PollFlags::OUT)?;

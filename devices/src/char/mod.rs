@@ -16,6 +16,7 @@
 //! the backend can hold the guest back instead, but not for longer than [`STALL`].
 
 mod backend;
+mod bound;
 mod channel;
 mod descriptor;
 mod host;

@@ -217,7 +217,7 @@ fn file_gets_all_output_appended() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("console.log");
     std::fs::write(&path, "before\n").unwrap();
-    let mut bench = Bench::new(Backend::file(&path).unwrap());
+    let mut bench = Bench::new(Backend::file(&path, None).unwrap());
     for _ in 0..100 {
         assert_eq!(bench.guest.try_write(&[b'x'; 1000]), 1000);
         bench.turn();
@@ -227,8 +227,42 @@ fn file_gets_all_output_appended() {
 }
 
 #[test]
+fn file_with_a_limit_keeps_its_last_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("console.log");
+    std::fs::write(&path, "before\n").unwrap();
+    let mut bench = Bench::new(Backend::file(&path, Some(16_384)).unwrap());
+    let mut longest = 0;
+    for line in 0..5_000 {
+        bench.guest.write(format!("line {line}\n").as_bytes());
+        bench.turn();
+        longest = longest.max(std::fs::metadata(&path).unwrap().len());
+    }
+    assert!((16_000..=16_384).contains(&longest), "{longest}");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let first: usize = text.lines().next().unwrap()["line ".len()..].parse().unwrap();
+    assert!(text.len() > 8_000);
+    assert!(text.lines().map(str::to_owned).eq((first..5_000).map(|n| format!("line {n}"))));
+}
+
+#[test]
+fn named_pipe_has_no_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("pipe");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let mut bench = Bench::new(Backend::file(&path, Some(16_384)).unwrap());
+    let mut reader = std::fs::File::open(&path).unwrap();
+    for _ in 0..100 {
+        assert_eq!(bench.guest.try_write(&[b'x'; 1000]), 1000);
+        bench.turn();
+        reader.read_exact(&mut [0; 1000]).unwrap();
+    }
+}
+
+#[test]
 fn file_that_cannot_be_opened_is_named() {
-    let error = Backend::file(std::path::Path::new("/nonexistent/log")).unwrap_err();
+    let error = Backend::file(std::path::Path::new("/nonexistent/log"), None).unwrap_err();
     assert_eq!(error.to_string(), "failed to open /nonexistent/log for console output");
 }
 
@@ -238,7 +272,7 @@ fn named_pipe_without_a_reader_is_opened_without_waiting() {
     let path = dir.path().join("pipe");
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
     rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
-    let mut bench = Bench::new(Backend::file(&path).unwrap());
+    let mut bench = Bench::new(Backend::file(&path, None).unwrap());
     bench.guest.write(b"hello");
     bench.turn();
     assert_eq!(read(std::fs::File::open(&path).unwrap()), b"hello");

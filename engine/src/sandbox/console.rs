@@ -5,6 +5,10 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
 use launch::Folder;
+use vm_spec::StreamSpec;
+
+/// The most that the file takes of the host's disk, in bytes.
+const LIMIT: u64 = 1 << 20;
 
 /// How many of its last lines are shown.
 const LINES: usize = 12;
@@ -16,6 +20,12 @@ const TAIL: u64 = 8 << 10;
 #[must_use]
 pub fn file(folder: &Folder) -> PathBuf {
     folder.path().join("console.log")
+}
+
+/// The stream of the console of the machine in this folder: its last part stays in a file.
+#[must_use]
+pub fn stream(folder: &Folder) -> StreamSpec {
+    StreamSpec::File { path: file(folder), limit: Some(LIMIT) }
 }
 
 /// The console's last lines, each after a line break; empty if it said nothing. Nothing in it moves

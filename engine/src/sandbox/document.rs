@@ -9,7 +9,7 @@ use launch::Folder;
 use vm_spec::{
     BalloonSpec, CacheMode, Component, ComponentId, DiskCompositeSpec, DiskFileSpec, DiskSpec,
     EntropySpec, FsSpec, HostFolderSpec, IdError, MemoryBacking, NetSpec, SerialSpec, SpecError,
-    StreamSpec, SwitchPortSpec, TapSpec, TokenBucket, VmSpec, VsockSpec, VsockUnixSpec,
+    SwitchPortSpec, TapSpec, TokenBucket, VmSpec, VsockSpec, VsockUnixSpec,
 };
 
 use super::console;
@@ -83,7 +83,7 @@ pub(super) fn compose(
     add("vsock", Component::Vsock(VsockSpec { backend, slot: None, cid: GUEST_CID }))?;
     add("agent", Component::VsockUnix(VsockUnixSpec { path: folder.vsock_socket() }))?;
     add("com1", console_device(ComponentId::from_str("console")?))?;
-    add("console", Component::Stream(StreamSpec::File { path: console::file(folder) }))?;
+    add("console", Component::Stream(console::stream(folder)))?;
     add("rng", Component::Entropy(EntropySpec::default()))?;
     let balloon = BalloonSpec {
         deflate_on_oom: true,

@@ -6,12 +6,12 @@ use std::str::FromStr;
 use launch::Folder;
 use vm_spec::{
     BootSpec, CacheMode, Component, ComponentId, DiskEngine, DiskFileSpec, DiskFormat, DiskSpec,
-    EntropySpec, Mib, SerialSpec, StreamSpec, VmSpec, VsockSpec, VsockUnixSpec,
+    EntropySpec, Mib, SerialSpec, VmSpec, VsockSpec, VsockUnixSpec,
 };
 
 use super::VmError;
 use super::document::{VmCreate, VmDisk};
-use crate::sandbox::console_file;
+use crate::sandbox::console_stream;
 
 /// The guest's context id; each machine has a vsock of its own.
 const GUEST_CID: u32 = 3;
@@ -51,7 +51,7 @@ pub(super) fn document(request: &VmCreate, folder: &Folder) -> Result<VmSpec, Vm
     let backend = ComponentId::from_str("console")?;
     let rate_limiter = Some(crate::sandbox::console_limit());
     add("com1", Component::Serial(SerialSpec { backend, rate_limiter }))?;
-    add("console", Component::Stream(StreamSpec::File { path: console_file(folder) }))?;
+    add("console", Component::Stream(console_stream(folder)))?;
     add("rng", Component::Entropy(EntropySpec::default()))?;
     vm_spec::Machine::try_from(document.clone())?;
     Ok(document)

@@ -55,6 +55,10 @@ pub enum StreamSpec {
     File {
         /// Host path.
         path: PathBuf,
+        /// The most bytes that the file has, at least 16384; when it would have more, it is cut
+        /// down to its last half, or to its last MiB. Default: no limit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u64>,
     },
     /// A listening unix socket that serves one client at a time.
     Socket {

@@ -185,7 +185,10 @@ pub(super) fn check_vsock_unix(id: &ComponentId, unix: &VsockUnixSpec) -> Result
 pub(super) fn check_stream(id: &ComponentId, stream: &StreamSpec) -> Result<(), SpecError> {
     match stream {
         StreamSpec::Stdio {} | StreamSpec::Pty {} | StreamSpec::Null {} => Ok(()),
-        StreamSpec::File { path } => check_path(&format!("components.{id}.path"), path),
+        StreamSpec::File { limit: Some(limit @ ..16_384), .. } => {
+            Err(in_component(id, "limit", limit, "at least 16384"))
+        }
+        StreamSpec::File { path, .. } => check_path(&format!("components.{id}.path"), path),
         StreamSpec::Socket { path } => check_socket_path(id, path),
         StreamSpec::Ring { size } if (4096..=1 << 26).contains(size) => Ok(()),
         StreamSpec::Ring { size } => Err(in_component(id, "size", size, "4096 to 67108864")),

@@ -289,6 +289,19 @@ fn second_use_of_the_standard_streams_is_refused() {
 }
 
 #[test]
+fn limit_of_a_consoles_file_is_not_too_small() {
+    let file = |limit| {
+        with(json!({
+            "c": { "type": "serial", "backend": "s" },
+            "s": { "type": "stream", "kind": "file", "path": "/x", "limit": limit },
+        }))
+    };
+    let error = file(16_383).unwrap_err().to_string();
+    assert!(error.contains("limit") && error.contains("at least 16384"), "{error}");
+    assert!(file(16_384).is_ok());
+}
+
+#[test]
 fn ports_of_a_console_have_streams_and_names_of_their_own() {
     let console = |ports: Value| {
         with(json!({

@@ -145,7 +145,7 @@ impl Opened {
                 log::info!("console is at {}", path.display());
                 backend
             }
-            StreamSpec::File { path } => Backend::file(path)?,
+            StreamSpec::File { path, limit } => Backend::file(path, *limit)?,
             StreamSpec::Socket { path } => Backend::socket(path)?,
             StreamSpec::Null {} | StreamSpec::Ring { .. } => Backend::null(),
         };

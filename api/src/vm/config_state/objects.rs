@@ -139,7 +139,7 @@ pub(super) const DEFAULT_MMDS_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 2
 /// Where the serial port's characters go.
 pub(super) fn stream(serial: &SerialDevice) -> StreamSpec {
     match &serial.serial_out_path {
-        Some(path) => StreamSpec::File { path: path.into() },
+        Some(path) => StreamSpec::File { path: path.into(), limit: None },
         None => StreamSpec::Stdio {},
     }
 }
