@@ -37,7 +37,7 @@ fn socket(host: &str) -> anyhow::Result<PathBuf> {
 pub(crate) async fn connect(host: Option<&str>) -> anyhow::Result<Engine> {
     if let Some(host) = host {
         let engine = Engine::new(socket(host)?);
-        engine.ping().await?;
+        ping_again(&engine).await?;
         return Ok(engine);
     }
     let engine = Engine::new(default_socket());
@@ -46,18 +46,36 @@ pub(crate) async fn connect(host: Option<&str>) -> anyhow::Result<Engine> {
         // One that listens in somebody else's folder is not this user's engine.
         launch::own(&folder)?;
     }
+    ping_or_start(&engine, async || start(&folder).await).await?;
+    Ok(engine)
+}
+
+/// Asks once more where an engine went before it answered: that one was killed, and the socket may
+/// be a service manager's, where the next one answers. Only this first question is repeated: of
+/// others nobody knows whether they had their effect.
+async fn ping_again(engine: &Engine) -> Result<(), EngineError> {
     match engine.ping().await {
-        Ok(()) => Ok(engine),
-        Err(EngineError::Connect { .. }) => {
-            let started = start(&folder).await;
+        Err(EngineError::Request { .. }) => engine.ping().await,
+        result => result,
+    }
+}
+
+/// Has an engine started where none is, or where the one that was asked went before it answered.
+async fn ping_or_start(
+    engine: &Engine,
+    start: impl AsyncFnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    match engine.ping().await {
+        Err(EngineError::Connect { .. } | EngineError::Request { .. }) => {
+            let started = start().await;
             // Another command may have started one at the same time, and was quicker.
             match (engine.ping().await, started) {
-                (Ok(()), _) => Ok(engine),
+                (Ok(()), _) => Ok(()),
                 (Err(_), Err(error)) => Err(error),
                 (Err(error), Ok(())) => Err(error.into()),
             }
         }
-        Err(error) => Err(error.into()),
+        result => Ok(result?),
     }
 }
 
@@ -135,6 +153,9 @@ fn last_lines(log: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixListener;
+
     use super::*;
 
     #[test]
@@ -143,5 +164,51 @@ mod tests {
         assert_eq!(socket("/run/x.sock").unwrap(), Path::new("/run/x.sock"));
         let error = socket("tcp://127.0.0.1:2375").unwrap_err().to_string();
         assert!(error.contains("tcp://127.0.0.1:2375"), "{error}");
+    }
+
+    /// Takes a client and goes before it answers, as a process that is killed.
+    async fn hang_up(listener: &UnixListener) {
+        let (mut client, _) = listener.accept().await.unwrap();
+        client.read_exact(&mut [0; 16]).await.unwrap();
+    }
+
+    async fn answer(listener: &UnixListener) {
+        let (mut client, _) = listener.accept().await.unwrap();
+        client.read_exact(&mut [0; 16]).await.unwrap();
+        client.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn engine_that_goes_as_it_is_asked_is_started_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let listener = UnixListener::bind(&path).unwrap();
+        let killed = tokio::spawn(async move { hang_up(&listener).await });
+        let start = async || {
+            fs::remove_file(&path)?;
+            let listener = UnixListener::bind(&path)?;
+            tokio::spawn(async move { answer(&listener).await });
+            Ok(())
+        };
+        ping_or_start(&Engine::new(path.clone()), start).await.unwrap();
+        killed.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn engine_of_a_service_manager_that_goes_as_it_is_asked_is_asked_once_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let listener = UnixListener::bind(&path).unwrap();
+        let host = format!("unix://{}", path.display());
+        let serving = tokio::spawn(async move {
+            hang_up(&listener).await;
+            answer(&listener).await;
+            hang_up(&listener).await;
+            hang_up(&listener).await;
+        });
+        connect(Some(&host)).await.unwrap();
+        let error = connect(Some(&host)).await.unwrap_err().to_string();
+        assert_eq!(error, "Failed to ask the engine for /_ping");
+        serving.await.unwrap();
     }
 }
