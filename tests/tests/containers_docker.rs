@@ -205,7 +205,7 @@ fn volumes_and_folders_are_shared() -> anyhow::Result<()> {
     let device = "$(grep ' /data ' /proc/self/mountinfo | cut -d' ' -f3)";
     let read = format!("cat /data/file /sys/class/bdi/{device}/read_ahead_kb");
     let read = ["run", "--rm", "-v", "data:/data", "busybox", "sh", "-c", &read];
-    assert_eq!(engine.text(&read)?, "data\n1024", "content, and KiB that are read ahead");
+    assert_eq!(engine.text(&read)?, "data\n512", "content, and KiB that are read ahead");
     engine.text(&["volume", "rm", "data"])?;
     Ok(())
 }
