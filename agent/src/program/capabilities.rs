@@ -1,9 +1,12 @@
 //! Capabilities by name.
 
 use agent_protocol::CAPABILITIES;
-use rustix::thread::{
-    CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set,
-    remove_capability_from_bounding_set, set_capabilities,
+use rustix::{
+    io::Errno,
+    thread::{
+        CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set,
+        remove_capability_from_bounding_set, set_capabilities,
+    },
 };
 
 use super::LaunchError;
@@ -18,14 +21,21 @@ pub(super) fn set_of(names: &[String]) -> Result<CapabilitySet, LaunchError> {
     })
 }
 
-/// Takes all others out of the bounding set: no program that is executed later gets them.
+/// Takes all others out of the bounding set: no program that is executed later gets them. None is
+/// looked at first: each such call is as long as one that removes, and all delay a command.
 pub(super) fn bound(allowed: CapabilitySet) -> rustix::io::Result<()> {
     for number in 0..u64::BITS {
         let one = CapabilitySet::from_bits_retain(1 << number);
-        // The kernel knows fewer than 64, in a row.
-        let Ok(there) = capability_is_in_bounding_set(one) else { break };
-        if there && !allowed.contains(one) {
-            remove_capability_from_bounding_set(one)?;
+        if allowed.contains(one) {
+            continue;
+        }
+        match remove_capability_from_bounding_set(one) {
+            Ok(()) => {}
+            // The kernel knows fewer than 64, in a row.
+            Err(Errno::INVAL) => break,
+            // Without the right to do so; what is not there needs not be removed.
+            Err(errno) if capability_is_in_bounding_set(one)? => return Err(errno),
+            Err(_) => {}
         }
     }
     Ok(())

@@ -41,15 +41,15 @@ impl Identity<'_> {
             }
         };
         let install = |filter: &Filter| filter.install().map_err(LaunchError::Identity);
+        if let Some(allowed) = allowed {
+            capabilities::bound(allowed).map_err(failed)?;
+        }
         let closed = self.confinement.is_some_and(|confinement| confinement.no_new_privileges);
         if closed {
             set_no_new_privs(true).map_err(failed)?;
         } else if let Some(filter) = filter {
             // Only root may do this now, so what follows must pass the filter.
             install(filter)?;
-        }
-        if let Some(allowed) = allowed {
-            capabilities::bound(allowed).map_err(failed)?;
         }
         if let Some(user) = self.user {
             set_thread_groups(&self.groups(user)?).map_err(failed)?;
