@@ -25,6 +25,15 @@
 //!    │  Attach{session, Stderr}   ◄──────────── bytes  │
 //! ```
 //!
+//! Most commands write little, and a connection costs more than a start. So the host may have the
+//! beginning of both outputs as frames ([`message::Exec::inline_output`]), and connects when it is
+//! told that there is more:
+//!
+//! ```text
+//!    │ Exec ─► Started, Output{"hi"}, Output{End}, Exited          a short one
+//!    │ Exec ─► Started, Output{"…", Connection} … Attach{Stdout}   a long one
+//! ```
+//!
 //! # Frames
 //!
 //! A control connection carries frames in both directions: a little-endian `u32` length, then that
@@ -54,3 +63,7 @@ pub const AGENT_PORT: u32 = 1024;
 
 /// The vsock port on the host that the agent calls when it is ready.
 pub const READY_PORT: u32 = 1024;
+
+/// The most [`message::Output`] that one stream of a command has, so that the host knows for how
+/// many it needs room.
+pub const INLINE_FRAMES: usize = 16;

@@ -19,7 +19,10 @@ pub use container::{
     UpdateFiles, WaitContainer,
 };
 pub use envelope::{Failure, FailureKind, FromAgent, Reply, Request, ToAgent};
-pub use exec::{Attach, Exec, Exited, Resize, Signal, Started, Stdio, Stream, Terminal};
+pub use exec::{
+    Attach, CloseOutput, Exec, Exited, Follows, Output, Resize, Signal, Started, Stdio, Stream,
+    Terminal,
+};
 pub use files::{PathStatus, ReadArchive, ReadChanges, StatPath, WriteArchive};
 pub use machine::{Done, Hello, Mount, Open, PowerMode, PowerOff, Unmount, Versions};
 pub use metrics::{

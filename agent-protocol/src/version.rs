@@ -2,8 +2,8 @@
 
 use crate::message::Versions;
 
-/// The protocol version that this crate writes.
-pub const VERSION: u32 = 1;
+/// The protocol version that this crate writes. The second brought [`crate::message::Output`].
+pub const VERSION: u32 = 2;
 
 /// The oldest protocol version that this crate still reads.
 pub const OLDEST: u32 = 1;

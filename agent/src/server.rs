@@ -9,6 +9,7 @@
 mod connection;
 mod containers;
 mod files;
+mod inline;
 mod requests;
 mod signals;
 mod tasks;
@@ -38,6 +39,7 @@ use crate::{
     reactor::{Reactor, Side, Token, Wake},
     session::{
         Sessions,
+        inline::Inline,
         pump::{Flow, Pump},
         spawn,
     },
@@ -87,6 +89,9 @@ pub(crate) struct Server {
     power_button: Option<(Token, PowerButton)>,
     connections: HashMap<Token, Connection>,
     pumps: HashMap<Token, Pump>,
+    inlines: HashMap<Token, Inline>,
+    /// Connections with replies that go out together, when all who were woken had their turn.
+    unsent: Vec<Token>,
     sessions: Sessions,
     machine: Machine,
     containers: Containers,
@@ -123,6 +128,8 @@ impl Server {
             power_button: None,
             connections: HashMap::new(),
             pumps: HashMap::new(),
+            inlines: HashMap::new(),
+            unsent: Vec::new(),
             sessions: Sessions::default(),
             machine,
             containers: Containers::default(),
@@ -194,6 +201,12 @@ impl Server {
         for wake in wakes {
             self.dispatch(*wake);
         }
+        while let Some(token) = self.unsent.pop() {
+            let Some(connection) = self.connections.get_mut(&token) else { continue };
+            if connection.flush().is_err() {
+                self.close(token);
+            }
+        }
         Ok(())
     }
 
@@ -203,6 +216,8 @@ impl Server {
             self.serve(wake);
         } else if self.pumps.contains_key(&token) {
             self.pump(wake);
+        } else if self.inlines.contains_key(&token) {
+            self.send_output(token);
         } else if self.tasks.contains_key(&token) {
             self.hear(token);
         } else if let Some(id) = self.groups.get(&token) {
@@ -281,14 +296,17 @@ impl Server {
     fn reply(&mut self, token: Token, id: u64, reply: Reply) {
         let Some(connection) = self.connections.get_mut(&token) else { return };
         connection.queue(id, reply);
-        if connection.flush().is_err() {
-            self.close(token);
+        if !self.unsent.contains(&token) {
+            self.unsent.push(token);
         }
     }
 
     fn close(&mut self, token: Token) {
-        if self.connections.remove(&token).is_some() {
+        if let Some(mut connection) = self.connections.remove(&token) {
+            // Whoever is turned away is told why, if there is anybody still.
+            let _ = connection.flush();
             self.sessions.abandon(token);
+            self.abandon_inlines(token);
         }
     }
 

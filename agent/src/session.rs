@@ -1,5 +1,6 @@
 //! Commands that run for the host.
 
+pub(crate) mod inline;
 pub(crate) mod pump;
 pub(crate) mod signal;
 pub(crate) mod spawn;
@@ -40,6 +41,8 @@ struct Session {
     streams: Streams,
     /// Whether the terminal's streams were taken.
     terminal_attached: bool,
+    /// How many of its outputs go into frames.
+    lent: u8,
     /// Its input ends as soon as no connection carries it.
     input_closing: bool,
     /// Who started it, and which request is to be told of its end.
@@ -64,7 +67,7 @@ impl Session {
             || stdout.is_some()
             || stderr.is_some()
             || (terminal.is_some() && !self.terminal_attached);
-        self.pid.is_none() && !unattached && self.tie != Tie::Container
+        self.pid.is_none() && !unattached && self.lent == 0 && self.tie != Tie::Container
     }
 }
 
@@ -119,6 +122,7 @@ impl Sessions {
             pid: Some(pid),
             streams,
             terminal_attached: false,
+            lent: 0,
             input_closing: false,
             owner,
             tie,
@@ -204,6 +208,32 @@ impl Sessions {
         session.streams.stdin = None;
         self.forget_if_over(name);
         Ok(())
+    }
+
+    /// Notes that an output of a command goes into frames for now.
+    pub(crate) fn lend(&mut self, name: u64) {
+        if let Some(session) = self.sessions.get_mut(&name) {
+            session.lent += 1;
+        }
+    }
+
+    /// Takes an output back, to be attached, or its end.
+    pub(crate) fn give_back(&mut self, name: u64, stream: Stream, source: Option<OwnedFd>) {
+        let Some(session) = self.sessions.get_mut(&name) else { return };
+        session.lent = session.lent.saturating_sub(1);
+        if let Some(output) = session.streams.output(stream) {
+            *output = source;
+        }
+        self.forget_if_over(name);
+    }
+
+    /// Closes an output of a command that nobody has attached to.
+    pub(crate) fn close_output(&mut self, name: u64, stream: Stream) {
+        let Some(session) = self.sessions.get_mut(&name) else { return };
+        if let Some(output) = session.streams.output(stream) {
+            *output = None;
+        }
+        self.forget_if_over(name);
     }
 
     /// Sends a signal to a command.

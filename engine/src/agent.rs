@@ -10,6 +10,7 @@
 
 mod command;
 mod link;
+mod output;
 mod socket;
 
 use std::path::Path;
@@ -29,7 +30,13 @@ use tokio::time::timeout;
 
 pub use command::{Command, Streams};
 use link::{Link, Replies};
+pub use output::Output;
 pub use socket::VsockSocket;
+
+/// Bytes of each output of a command that come in frames, before it gets a connection.
+const INLINE: u32 = 4096;
+/// The protocol's version that brought that.
+const INLINE_SINCE: u32 = 2;
 
 /// A request to the agent failed.
 #[derive(Debug, thiserror::Error)]
@@ -130,15 +137,19 @@ impl Agent {
     }
 
     /// Runs a command, with its streams.
-    pub async fn exec(&self, exec: Exec) -> Result<Command, AgentError> {
+    pub async fn exec(&self, mut exec: Exec) -> Result<Command, AgentError> {
         let streams = command::streams_of(&exec);
-        self.start(Request::Exec(exec), &streams).await
+        // A machine may be older than this engine.
+        let newest = self.hello.versions.unwrap_or_default().newest;
+        let inline = newest >= INLINE_SINCE;
+        exec.inline_output = if inline { INLINE } else { 0 };
+        command::start(self, Request::Exec(exec), &streams, inline).await
     }
 
     /// Sends a request that is answered with a start and an exit (an archive to read, changes to
     /// list), and attaches these streams of it.
     pub async fn start(&self, request: Request, streams: &[Stream]) -> Result<Command, AgentError> {
-        command::start(self, request, streams).await
+        command::start(self, request, streams, false).await
     }
 
     /// Starts a container's first process. Its streams are [attached](Self::attach) separately, as

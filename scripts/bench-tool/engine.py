@@ -146,12 +146,14 @@ class Engine:
 
 def read_head(client):
     """Status and headers of an answer, and nothing of what follows."""
-    text = b""
-    while not text.endswith(b"\r\n\r\n"):
-        byte = client.recv(1)
-        if not byte:
+    text, end = b"", b"\r\n\r\n"
+    while end not in text:
+        # Looked at first, and taken as far as the end.
+        piece = client.recv(4096, socket.MSG_PEEK)
+        if not piece:
             raise BenchError("the engine closed a connection")
-        text += byte
+        whole = (text + piece).partition(end)
+        text += client.recv(len(whole[0] + whole[1]) - len(text))
     first, *lines = text.decode().strip().split("\r\n")
     headers = dict(line.split(": ", 1) for line in lines)
     return int(first.split(" ")[1]), {name.lower(): value for name, value in headers.items()}

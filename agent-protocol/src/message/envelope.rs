@@ -1,11 +1,11 @@
 //! The two outermost messages, and failure.
 
 use super::{
-    Attach, CloseInput, ConfigureNetwork, ContainerEnd, ContainerMetrics, ContainerRef, Containers,
-    CreateContainer, Done, Exec, Exited, GetMetrics, Hello, ListContainers, Metrics, Mount, Open,
-    PathStatus, PowerOff, Processes, ReadArchive, ReadChanges, Resize, SetClock, Signal,
-    SignalContainer, Started, StatPath, Unmount, UpdateContainer, UpdateFiles, WaitContainer,
-    WriteArchive,
+    Attach, CloseInput, CloseOutput, ConfigureNetwork, ContainerEnd, ContainerMetrics,
+    ContainerRef, Containers, CreateContainer, Done, Exec, Exited, GetMetrics, Hello,
+    ListContainers, Metrics, Mount, Open, Output, PathStatus, PowerOff, Processes, ReadArchive,
+    ReadChanges, Resize, SetClock, Signal, SignalContainer, Started, StatPath, Unmount,
+    UpdateContainer, UpdateFiles, WaitContainer, WriteArchive,
 };
 
 /// Any frame from host to agent.
@@ -17,7 +17,7 @@ pub struct ToAgent {
     /// What is asked. Absent when the sender is newer and asks something unknown here.
     #[prost(
         oneof = "Request",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30"
     )]
     pub request: Option<Request>,
 }
@@ -31,7 +31,7 @@ pub enum Request {
     /// Use this connection for a command's stream; not answered.
     #[prost(message, tag = "3")]
     Attach(Attach),
-    /// Run a command; answered with [`Started`], then [`Exited`].
+    /// Run a command; answered with [`Started`], then any [`Output`], and [`Exited`].
     #[prost(message, tag = "4")]
     Exec(Exec),
     /// Signal a command; answered with [`Done`].
@@ -109,6 +109,9 @@ pub enum Request {
     /// Set the clock; answered with [`Done`].
     #[prost(message, tag = "29")]
     SetClock(SetClock),
+    /// Close an output of a command; answered with [`Done`].
+    #[prost(message, tag = "30")]
+    CloseOutput(CloseOutput),
 }
 
 /// Any frame from agent to host.
@@ -118,7 +121,7 @@ pub struct FromAgent {
     #[prost(uint64, tag = "1")]
     pub id: u64,
     /// The answer. Absent when the sender is newer and says something unknown here.
-    #[prost(oneof = "Reply", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
+    #[prost(oneof = "Reply", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
     pub reply: Option<Reply>,
 }
 
@@ -158,6 +161,9 @@ pub enum Reply {
     /// What a path is.
     #[prost(message, tag = "12")]
     PathStatus(PathStatus),
+    /// What a command writes.
+    #[prost(message, tag = "13")]
+    Output(Output),
 }
 
 /// Why a request was not carried out.

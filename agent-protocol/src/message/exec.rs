@@ -41,6 +41,11 @@ pub struct Exec {
     /// What it may do; absent means all.
     #[prost(message, optional, boxed, tag = "11")]
     pub confinement: Option<Box<super::Confinement>>,
+    /// How many bytes of output, and as many of errors, come as [`Output`] on this connection
+    /// before the stream gets a connection of its own (since version 2); 0 for none. The agent may
+    /// choose to send fewer. Not used with a terminal.
+    #[prost(uint32, tag = "12")]
+    pub inline_output: u32,
 }
 
 /// What one of a command's standard descriptors is.
@@ -75,6 +80,44 @@ pub struct Started {
     /// Its process id in the guest.
     #[prost(uint32, tag = "2")]
     pub pid: u32,
+}
+
+/// The next bytes of a command's output or errors, after [`Started`] and until they are followed
+/// by something else. There are at most [`crate::INLINE_FRAMES`] for a stream.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Output {
+    /// Which of its streams.
+    #[prost(enumeration = "Stream", tag = "1")]
+    pub stream: i32,
+    /// The bytes; there may be none with a `follows` that is not `Output`.
+    #[prost(bytes = "vec", tag = "2")]
+    pub data: Vec<u8>,
+    /// What comes after them.
+    #[prost(enumeration = "Follows", tag = "3")]
+    pub follows: i32,
+}
+
+/// What comes after the bytes of an [`Output`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum Follows {
+    /// More of them.
+    Output = 0,
+    /// Nothing: the command has closed the stream.
+    End = 1,
+    /// A connection, which the host makes with [`Attach`], or else [`CloseOutput`].
+    Connection = 2,
+}
+
+/// Close an output of a command that nobody wants: what is written there is a broken pipe.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct CloseOutput {
+    /// The command.
+    #[prost(uint64, tag = "1")]
+    pub session: u64,
+    /// Which of its streams.
+    #[prost(enumeration = "Stream", tag = "2")]
+    pub stream: i32,
 }
 
 /// A command ended: either by itself with `code`, or by `signal` when that is not 0.

@@ -1,6 +1,7 @@
 //! What a child and the agent say to each other: one packet a message.
 
 use std::{
+    cell::RefCell,
     io::{self, IoSlice, IoSliceMut},
     mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -17,6 +18,12 @@ use rustix::{
 
 /// The longest message. The kernel's default buffers hold more.
 const LONGEST: usize = 128 << 10;
+
+thread_local! {
+    /// What a message is received into, made once: it is as large as the allocator gets from the
+    /// kernel each time.
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; LONGEST]);
+}
 
 /// The most descriptors in one message.
 const DESCRIPTORS: usize = 4;
@@ -70,12 +77,15 @@ impl Channel {
     }
 
     fn receive(&self, flags: RecvFlags) -> Received {
-        let mut bytes = vec![0; LONGEST];
+        BUFFER.with_borrow_mut(|buffer| self.receive_into(buffer, flags))
+    }
+
+    fn receive_into(&self, bytes: &mut [u8], flags: RecvFlags) -> Received {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let flags = flags | RecvFlags::CMSG_CLOEXEC;
         let length = loop {
-            let mut pieces = [IoSliceMut::new(&mut bytes)];
+            let mut pieces = [IoSliceMut::new(bytes)];
             match recvmsg(&self.socket, &mut pieces, &mut control, flags) {
                 Ok(received) => break received.bytes,
                 Err(Errno::INTR) => {}

@@ -8,6 +8,7 @@ use std::{
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd},
     panic,
+    sync::OnceLock,
 };
 
 use nix::libc;
@@ -53,7 +54,7 @@ pub(super) fn fork(
     let Some(namespace) = place.pid_namespace else {
         return clone_here(place, keep, task);
     };
-    let own = File::open("/proc/self/ns/pid")?;
+    let own = own_namespace()?;
     enter_for_children(namespace)?;
     let forked = clone_here(place, keep, task);
     enter_for_children(own.as_fd())?;
@@ -66,6 +67,16 @@ pub(crate) fn fork_again(keep: &[BorrowedFd<'_>], task: impl FnOnce() -> u8) -> 
     // SAFETY: as in `clone_here`; this process has one thread too.
     let pid = unsafe { libc::fork() };
     continue_as(pid.into(), keep, task)
+}
+
+/// The agent's own process namespace, opened once: a path through `/proc` takes its time.
+fn own_namespace() -> io::Result<&'static File> {
+    static OWN: OnceLock<File> = OnceLock::new();
+    if let Some(own) = OWN.get() {
+        return Ok(own);
+    }
+    let own = File::open("/proc/self/ns/pid")?;
+    Ok(OWN.get_or_init(|| own))
 }
 
 /// Moves the children to be, not this process, into a process namespace.

@@ -102,11 +102,13 @@ fn read(path: &'static str) -> Result<String, UserError> {
         Err(Errno::NOENT | Errno::NOTDIR | Errno::NXIO) => return Ok(String::new()),
         Err(errno) => return Err(failed(errno.into())),
     };
-    let mode = fstat(&file).map_err(|errno| failed(errno.into()))?.st_mode;
-    if FileType::from_raw_mode(mode) != FileType::RegularFile {
+    let status = fstat(&file).map_err(|errno| failed(errno.into()))?;
+    if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
         return Ok(String::new());
     }
-    let mut bytes = Vec::new();
+    // With room for all of it and the end, so that it is read at once.
+    let length = u64::try_from(status.st_size).unwrap_or(0).min(LONGEST);
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 64);
     File::from(file).take(LONGEST).read_to_end(&mut bytes).map_err(failed)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

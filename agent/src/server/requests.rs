@@ -86,6 +86,10 @@ impl Server {
                 self.take_in_streams();
                 done(self.sessions.close_input(session))
             }
+            Request::CloseOutput(close) => {
+                self.close_output(close);
+                Ok(Answer::now(Reply::Done(Done {})))
+            }
             Request::Metrics(_) => Ok(Answer::now(Reply::Metrics(metrics::read()))),
             Request::Mount(mount) => done(mounts::mount_for_host(&mount)),
             Request::Unmount(unmount) => done(mounts::unmount_for_host(&unmount)),
@@ -147,7 +151,11 @@ impl Server {
         let spawned = spawn::spawn(exec, &self.file_limit, container);
         let (child, streams) = spawned.map_err(|error| error.to_failure())?;
         let tie = if exec.detach { Tie::Detached } else { Tie::Attached };
-        self.add_task(child, Some(asked), Purpose::Command { streams, tie });
+        self.add_task(
+            child,
+            Some(asked),
+            Purpose::Command { streams, tie, inline: exec.inline_output },
+        );
         Ok(Answer::Later)
     }
 

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use agent_protocol::message::{Done, FailureKind, Reply};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::{Server, describe_start};
+use super::{Server, describe_start, inline::outputs_of};
 use crate::{
     child::{Child, Received},
     container::Asked,
@@ -17,7 +17,7 @@ use crate::{
 /// What a child is for.
 pub(super) enum Purpose {
     /// To become a command.
-    Command { streams: Streams, tie: Tie },
+    Command { streams: Streams, tie: Tie, inline: u32 },
     /// To make a container and become its first process.
     First { container: String },
     /// To answer a request.
@@ -130,8 +130,8 @@ impl Server {
     fn silent(&mut self, task: Task) {
         let Task { child, asked, purpose } = task;
         match purpose {
-            Purpose::Command { streams, tie } if asked.is_some() => {
-                self.started(child.pid, asked, streams, tie);
+            Purpose::Command { streams, tie, inline } if asked.is_some() => {
+                self.started(child.pid, asked, streams, (tie, inline));
             }
             Purpose::First { container } => self.first_silent(&container, child, asked),
             // The rest is done when it has been reaped.
@@ -143,15 +143,26 @@ impl Server {
         }
     }
 
-    fn started(&mut self, pid: Pid, asked: Option<Asked>, streams: Streams, tie: Tie) {
+    fn started(
+        &mut self,
+        pid: Pid,
+        asked: Option<Asked>,
+        mut streams: Streams,
+        (tie, inline): (Tie, u32),
+    ) {
         let connected = asked.is_some_and(|(token, _)| self.connections.contains_key(&token));
         if !connected && tie == Tie::Attached {
             // Whoever wanted it has gone meanwhile.
             let _ = kill_process_group(pid, Signal::KILL);
             return;
         }
-        let session = self.sessions.add(pid, streams, asked.filter(|_| connected), tie);
+        let asked = asked.filter(|_| connected);
+        let outputs = (inline > 0).then(|| outputs_of(&mut streams));
+        let session = self.sessions.add(pid, streams, asked, tie);
         self.answer(asked, describe_start(session, pid));
+        if let (Some(outputs), Some(asked)) = (outputs, asked) {
+            self.begin_inline(session, outputs, asked, inline);
+        }
     }
 
     /// Hears what a child that has been reaped had left to say, before its end is told.

@@ -5,7 +5,7 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 
-use agent_protocol::message::{Exec, FailureKind, Stdio};
+use agent_protocol::message::{Exec, FailureKind, Stdio, Stream};
 use rustix::{
     fs::{self, OFlags},
     pipe::{PipeFlags, pipe_with},
@@ -75,6 +75,15 @@ impl Streams {
             }
         }
         Ok((ours, theirs))
+    }
+
+    /// The place of an output.
+    pub(crate) fn output(&mut self, stream: Stream) -> Option<&mut Option<OwnedFd>> {
+        match stream {
+            Stream::Stdout => Some(&mut self.stdout),
+            Stream::Stderr => Some(&mut self.stderr),
+            Stream::Stdin | Stream::Terminal => None,
+        }
     }
 
     /// Takes in the terminal that the child has made.

@@ -9,6 +9,7 @@ mod exec;
 mod harness;
 mod hostile;
 mod identity;
+mod inline;
 mod machine;
 mod many;
 mod network;

@@ -8,6 +8,7 @@ use agent_protocol::message::{
 use tokio::net::UnixStream;
 
 use super::link::Replies;
+use super::output::Output;
 use super::{Agent, AgentError, exited};
 
 /// `SIGKILL`.
@@ -23,15 +24,15 @@ pub struct Command {
     replies: Replies,
 }
 
-/// The streams of a command: plain sockets. Shutting down `stdin` for writing is the end of input.
+/// The streams of a command. Shutting down `stdin` for writing is the end of input.
 #[derive(Debug, Default)]
 pub struct Streams {
     /// The command's input.
     pub stdin: Option<UnixStream>,
     /// The command's output.
-    pub stdout: Option<UnixStream>,
+    pub stdout: Option<Output>,
     /// The command's errors.
-    pub stderr: Option<UnixStream>,
+    pub stderr: Option<Output>,
     /// The command's terminal, in place of the other three.
     pub terminal: Option<UnixStream>,
 }
@@ -68,33 +69,49 @@ impl Command {
 }
 
 impl Streams {
-    fn place(&mut self, stream: Stream) -> &mut Option<UnixStream> {
+    fn put(&mut self, stream: Stream, socket: UnixStream) {
         match stream {
-            Stream::Stdin => &mut self.stdin,
-            Stream::Stdout => &mut self.stdout,
-            Stream::Stderr => &mut self.stderr,
-            Stream::Terminal => &mut self.terminal,
+            Stream::Stdin => self.stdin = Some(socket),
+            Stream::Stdout => self.stdout = Some(Output::connected(socket)),
+            Stream::Stderr => self.stderr = Some(Output::connected(socket)),
+            Stream::Terminal => self.terminal = Some(socket),
+        }
+    }
+
+    fn put_output(&mut self, stream: Stream, output: Output) {
+        match stream {
+            Stream::Stderr => self.stderr = Some(output),
+            _ => self.stdout = Some(output),
         }
     }
 }
 
 /// The connections are made while the agent starts the command, so all of it takes one round trip.
+/// Outputs begin in frames where they are `inline`, and take no connection for what is short.
 pub(super) async fn start(
     agent: &Agent,
     request: Request,
     streams: &[Stream],
+    inline: bool,
 ) -> Result<Command, AgentError> {
+    let is_output = |stream: &Stream| matches!(stream, Stream::Stdout | Stream::Stderr);
+    let (outputs, streams): (Vec<Stream>, Vec<Stream>) =
+        streams.iter().partition(|stream| inline && is_output(stream));
     let mut begun = Vec::with_capacity(streams.len());
     for stream in streams {
         let connecting = agent.socket.begin(AGENT_PORT).await.map_err(AgentError::Stream)?;
-        begun.push((*stream, connecting));
+        begun.push((stream, connecting));
     }
-    let mut replies = agent.link.send(request).await?;
+    let (mut replies, frames) = agent.link.send_for(request, &outputs).await?;
     let Reply::Started(started) = replies.next().await? else {
         return Err(AgentError::Unexpected);
     };
     let agent = agent.clone();
     let mut command = Command { streams: Streams::default(), started, agent, replies };
+    for frames in frames {
+        let (stream, agent) = (frames.stream, command.agent.clone());
+        command.streams.put_output(stream, Output::framed(frames, agent, started.session));
+    }
     for (stream, connecting) in begun {
         if let Err(error) = command.attach(stream, connecting).await {
             // A command nobody can talk to is of no use. That it ended already is no fault.
@@ -110,7 +127,7 @@ impl Command {
         let connected = self.agent.socket.finish(connecting, AGENT_PORT).await;
         let socket = connected.map_err(AgentError::Stream)?;
         let socket = self.agent.attach_to(self.session(), stream, socket).await?;
-        *self.streams.place(stream) = Some(socket);
+        self.streams.put(stream, socket);
         Ok(())
     }
 }

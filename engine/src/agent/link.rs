@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use agent_protocol::INLINE_FRAMES;
 use agent_protocol::frame::Decoder;
-use agent_protocol::message::{FromAgent, Reply, Request};
+use agent_protocol::message::{Follows, FromAgent, Output, Reply, Request, Stream};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 
 use super::{AgentError, frame_of, socket};
 
-/// The most replies that one request has: started and exited.
+/// The most replies that one request has, but for output: started and exited.
 const REPLIES: usize = 2;
 
 /// Requests that may be without their last reply. Those that wait for a container's or a command's
@@ -35,13 +36,29 @@ pub(super) struct Link {
 struct Waiting {
     last_id: u64,
     /// `None` once the connection has ended.
-    replies: Option<HashMap<u64, mpsc::Sender<Reply>>>,
+    expected: Option<HashMap<u64, Expected>>,
+}
+
+/// What a request may still be answered with, and who wants that.
+#[derive(Debug)]
+struct Expected {
+    replies: Option<mpsc::Sender<Reply>>,
+    outputs: Vec<(Stream, mpsc::Sender<Output>)>,
 }
 
 /// The replies to one request.
 #[derive(Debug)]
 pub(super) struct Replies {
     receiver: mpsc::Receiver<Reply>,
+    link: Weak<Link>,
+    id: u64,
+}
+
+/// What comes in frames of an output of a command.
+#[derive(Debug)]
+pub(super) struct Frames {
+    pub(super) receiver: mpsc::Receiver<Output>,
+    pub(super) stream: Stream,
     link: Weak<Link>,
     id: u64,
 }
@@ -54,7 +71,7 @@ impl Link {
         let (lost_sender, lost) = watch::channel(false);
         let link = Arc::new(Self {
             outgoing,
-            waiting: Mutex::new(Waiting { last_id: 0, replies: Some(HashMap::new()) }),
+            waiting: Mutex::new(Waiting { last_id: 0, expected: Some(HashMap::new()) }),
             lost,
             _alive: alive,
         });
@@ -62,7 +79,7 @@ impl Link {
         tokio::spawn(async move {
             run(stream, requests, dropped, &weak).await;
             if let Some(link) = weak.upgrade() {
-                link.waiting().replies = None;
+                link.waiting().expected = None;
             }
             // Nobody may want to know.
             let _ = lost_sender.send(true);
@@ -72,14 +89,34 @@ impl Link {
 
     /// Sends a request; its replies come out of what is given back.
     pub(super) async fn send(self: &Arc<Self>, request: Request) -> Result<Replies, AgentError> {
+        Ok(self.send_for(request, &[]).await?.0)
+    }
+
+    /// Sends a request of which these outputs come in frames.
+    pub(super) async fn send_for(
+        self: &Arc<Self>,
+        request: Request,
+        outputs: &[Stream],
+    ) -> Result<(Replies, Vec<Frames>), AgentError> {
         let (sender, receiver) = mpsc::channel(REPLIES);
-        let id = self.waiting().expect(sender)?;
-        // From here on dropping it takes it off the list.
-        let replies = Replies { receiver, link: Arc::downgrade(self), id };
+        let channels = outputs.iter().map(|stream| (*stream, mpsc::channel(INLINE_FRAMES)));
+        let (senders, receivers): (Vec<_>, Vec<_>) = channels
+            .map(|(stream, (sender, receiver))| ((stream, sender), (stream, receiver)))
+            .unzip();
+        let id = self.waiting().expect(Expected { replies: Some(sender), outputs: senders })?;
+        // From here on dropping them takes it off the list.
+        let link = Arc::downgrade(self);
+        let frames = receivers.into_iter().map(|(stream, receiver)| Frames {
+            receiver,
+            stream,
+            link: link.clone(),
+            id,
+        });
+        let (frames, replies) = (frames.collect(), Replies { receiver, link: link.clone(), id });
         let frame = frame_of(id, request).map_err(AgentError::TooLong)?;
         // Whole frames are queued: a future that is dropped never leaves half of one.
         self.outgoing.send(frame).await.map_err(|_| AgentError::Lost)?;
-        Ok(replies)
+        Ok((replies, frames))
     }
 
     pub(super) async fn lost(&self) {
@@ -93,30 +130,56 @@ impl Link {
     }
 
     fn deliver(&self, message: FromAgent) {
-        let mut waiting = self.waiting();
-        let (Some(replies), Some(reply)) = (waiting.replies.as_mut(), message.reply) else {
-            return;
-        };
-        let more_follow = matches!(reply, Reply::Started(_));
-        let Some(sender) = replies.get(&message.id) else { return };
-        // A full channel is an agent that repeats itself; nobody listening is no fault.
-        let sent = sender.try_send(reply).is_ok();
-        if !(sent && more_follow) {
-            replies.remove(&message.id);
-        }
+        let Some(reply) = message.reply else { return };
+        self.waiting().change(message.id, |expected| expected.take_in(reply));
     }
 }
 
 impl Waiting {
     /// Makes room for the replies to one more request; gives its id.
-    fn expect(&mut self, sender: mpsc::Sender<Reply>) -> Result<u64, AgentError> {
-        let replies = self.replies.as_mut().ok_or(AgentError::Lost)?;
-        if replies.len() >= PENDING {
+    fn expect(&mut self, expected: Expected) -> Result<u64, AgentError> {
+        let requests = self.expected.as_mut().ok_or(AgentError::Lost)?;
+        if requests.len() >= PENDING {
             return Err(AgentError::Busy);
         }
         self.last_id += 1;
-        replies.insert(self.last_id, sender);
+        requests.insert(self.last_id, expected);
         Ok(self.last_id)
+    }
+
+    /// Changes what is expected for a request, which is forgotten when that is nothing.
+    fn change(&mut self, id: u64, change: impl FnOnce(&mut Expected)) {
+        let Some(requests) = self.expected.as_mut() else { return };
+        let Some(expected) = requests.get_mut(&id) else { return };
+        change(expected);
+        if expected.replies.is_none() && expected.outputs.is_empty() {
+            requests.remove(&id);
+        }
+    }
+}
+
+impl Expected {
+    /// Hands a reply over. A full channel is an agent that repeats itself; nobody listening is no
+    /// fault.
+    fn take_in(&mut self, reply: Reply) {
+        match reply {
+            Reply::Output(output) => {
+                let (stream, goes_on) = (output.stream(), output.follows() == Follows::Output);
+                self.outputs.retain(|(of, sender)| {
+                    *of != stream || (sender.try_send(output.clone()).is_ok() && goes_on)
+                });
+            }
+            reply => {
+                let more_follow = matches!(reply, Reply::Started(_));
+                if matches!(reply, Reply::Failure(_)) {
+                    self.outputs.clear();
+                }
+                let sent = self.replies.as_ref().is_some_and(|to| to.try_send(reply).is_ok());
+                if !(sent && more_follow) {
+                    self.replies = None;
+                }
+            }
+        }
     }
 }
 
@@ -133,10 +196,17 @@ impl Replies {
 
 impl Drop for Replies {
     fn drop(&mut self) {
-        if let Some(link) = self.link.upgrade()
-            && let Some(replies) = link.waiting().replies.as_mut()
-        {
-            replies.remove(&self.id);
+        if let Some(link) = self.link.upgrade() {
+            link.waiting().change(self.id, |expected| expected.replies = None);
+        }
+    }
+}
+
+impl Drop for Frames {
+    fn drop(&mut self) {
+        if let Some(link) = self.link.upgrade() {
+            let others = |(of, _): &(Stream, _)| *of != self.stream;
+            link.waiting().change(self.id, |expected| expected.outputs.retain(others));
         }
     }
 }

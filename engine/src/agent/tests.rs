@@ -11,6 +11,8 @@ use tokio::net::UnixListener;
 
 use super::*;
 
+mod inline;
+
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// A monitor's socket, behind which a test plays the guest.
@@ -38,11 +40,16 @@ impl Guest {
 
     /// A client and the guest's end of its control connection.
     async fn greeted(&self) -> (Agent, UnixStream) {
+        self.greeted_by(version::OURS).await
+    }
+
+    /// The same with an agent that speaks these versions.
+    async fn greeted_by(&self, versions: Versions) -> (Agent, UnixStream) {
         let path = self.folder.path().join("v.sock");
         let guest = async {
             let mut stream = self.accept().await;
             assert!(matches!(next(&stream).await.request, Some(Request::Open(_))));
-            let hello = Hello { versions: Some(version::OURS), ..Hello::default() };
+            let hello = Hello { versions: Some(versions), ..Hello::default() };
             reply(&mut stream, 0, Reply::Hello(hello)).await;
             stream
         };
@@ -101,9 +108,10 @@ async fn replies_in_another_order_reach_whom_they_answer() {
 }
 
 #[tokio::test]
-async fn command_has_its_streams_and_its_exit() {
+async fn command_of_an_older_agent_has_connections_and_its_exit() {
     let guest = Guest::new();
-    let (agent, mut stream) = guest.greeted().await;
+    let versions = Versions { oldest: 1, newest: 1 };
+    let (agent, mut stream) = guest.greeted_by(versions).await;
     let serving = async {
         let (output, request) = tokio::join!(guest.accept(), next(&stream));
         let started = Started { session: 9, pid: 100 };

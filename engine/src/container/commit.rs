@@ -11,6 +11,7 @@ use super::files::Access;
 use super::live::Container;
 use super::record::Phase;
 use super::{ContainerError, Service, build_line};
+use crate::agent::Output;
 use crate::http::error::chain;
 
 /// What is asked for.
@@ -89,7 +90,8 @@ impl Service {
         };
         let mut command = access.read(read).await?;
         let what = "Failed to read the container's changes";
-        let stdout = command.streams.stdout.take().map(tokio::net::UnixStream::into_std);
+        let stdout = command.streams.stdout.take().and_then(Output::into_socket);
+        let stdout = stdout.map(tokio::net::UnixStream::into_std);
         let stdout = stdout.transpose().map_err(ContainerError::io(what))?;
         let Some(stdout) = stdout else {
             return Err(ContainerError::Machine(what.to_owned()));

@@ -254,6 +254,7 @@ impl ExecInstance {
             detach: true,
             container: self.container.id.clone(),
             confinement: Some(Box::new(confinement)),
+            inline_output: 0,
         }
     }
 

@@ -139,6 +139,7 @@ fn process(spec: &ContainerSpec, console: Option<(u16, u16)>) -> Exec {
         detach: true,
         container: String::new(),
         confinement: Some(Box::new(spec.confinement.clone())),
+        inline_output: 0,
     }
 }
 

@@ -16,14 +16,13 @@ use agent_protocol::message::{Exec, Request, Signal, Stdio};
 use bollard_stubs::models::{Health, HealthStatusEnum, HealthcheckResult};
 use time::OffsetDateTime;
 use tokio::io::AsyncReadExt;
-use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::live::{Container, Run, lock};
 use super::spec::HealthSpec;
 use super::{moment, names};
-use crate::agent::AgentError;
+use crate::agent::{AgentError, Output};
 
 /// Probes that are remembered.
 const REMEMBERED: usize = 5;
@@ -200,7 +199,7 @@ impl Container {
 
 /// Reads what is shown of a probe's output. More is thrown away, so that the probe does not wait
 /// for a reader.
-async fn read_output(stdout: Option<UnixStream>, output: &mut Vec<u8>) {
+async fn read_output(stdout: Option<Output>, output: &mut Vec<u8>) {
     let Some(stdout) = stdout else { return };
     let mut limited = stdout.take(OUTPUT);
     // What could be read is shown.
