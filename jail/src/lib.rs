@@ -7,7 +7,7 @@
 //! The order, for a program that confines itself:
 //!
 //! 1. [`limits::Limits::apply`] and [`privileges::Privileges::seal`], while it has one thread;
-//! 2. [`seccomp::report_violations`];
+//! 2. [`seccomp::prepare`];
 //! 3. [`privileges::Privileges::drop_of_thread`], [`folder::shut_in`] where a thread opens files
 //!    of one folder only, and [`seccomp::install`] on each thread, as the
 //!    first thing that the thread does, and on the main thread when all is open that it opens with

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-use jail::seccomp::{ThreadKind, VIOLATION_STATUS, install, report_violations};
+use jail::seccomp::{ThreadKind, VIOLATION_STATUS, install, prepare};
 
 /// Status of a child that got to the end.
 const DONE: i32 = 42;
@@ -26,7 +26,7 @@ fn confined(kind: ThreadKind, f: impl FnOnce()) -> (ExitStatus, String) {
     if child == 0 {
         // SAFETY: plain descriptor numbers.
         unsafe { libc::dup2(writer.as_raw_fd(), libc::STDERR_FILENO) };
-        report_violations().expect("a handler");
+        prepare().expect("a process with one thread");
         install(kind).expect("a filter");
         f();
         // SAFETY: ends the child.

@@ -8,7 +8,7 @@ use devices::fs::NEEDED_CAPABILITIES;
 use jail::folder::shut_in;
 use jail::limits::Limits;
 use jail::privileges::Privileges;
-use jail::seccomp::{self, ThreadKind, report_violations};
+use jail::seccomp::{self, ThreadKind};
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::args::{Args, ResourceLimit};
@@ -36,7 +36,7 @@ impl Confinement {
         privileges.seal()?;
         let seccomp = !args.no_seccomp;
         if seccomp {
-            report_violations().context("failed to prepare for forbidden system calls")?;
+            seccomp::prepare().context("failed to prepare for filters of system calls")?;
         }
         let this = Self { privileges, seccomp, exit_with_parent: args.exit_with_parent };
         this.bind_to_parent()?;

@@ -1,8 +1,9 @@
 //! Filters of system calls (seccomp(2)), one for each kind of thread.
 //!
 //! A filter is a list of what is allowed, in the `lists` module. Anything else ends the process:
-//! see [`report_violations`]. The build script makes programs of the lists.
+//! see [`prepare`]. The build script makes programs of the lists.
 
+mod allocator;
 #[cfg(test)]
 mod ioctls;
 mod kind;
@@ -16,10 +17,12 @@ mod rule;
 mod tests;
 mod violation;
 
+use std::io;
+
 use seccompiler::sock_filter;
 
 pub use self::kind::ThreadKind;
-pub use self::violation::{VIOLATION_STATUS, report_violations};
+pub use self::violation::VIOLATION_STATUS;
 
 include!(concat!(env!("OUT_DIR"), "/programs.rs"));
 
@@ -30,6 +33,15 @@ pub struct InstallError {
     kind: ThreadKind,
     #[source]
     source: seccompiler::Error,
+}
+
+/// Makes the process ready for filters, while it has one thread. From now on a forbidden system
+/// call ends it with [`VIOLATION_STATUS`] and a line on standard error with the call's number,
+/// arguments and kind of thread; otherwise it would be the kernel's signal, without a word. And
+/// no allocation makes calls that are forbidden.
+pub fn prepare() -> io::Result<()> {
+    allocator::keep_to_one_arena()?;
+    violation::report()
 }
 
 /// Confines the calling thread, to be done after the process's last fork, and the threads that it

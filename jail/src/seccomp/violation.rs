@@ -23,10 +23,8 @@ pub(super) fn set_kind(kind: ThreadKind) {
     KIND.set(Some(kind));
 }
 
-/// From now on a forbidden system call ends the process with [`VIOLATION_STATUS`] and a line on
-/// standard error with its number, arguments and kind of thread. Otherwise it would be the kernel's
-/// signal that ends it, without a word.
-pub fn report_violations() -> io::Result<()> {
+/// Sets the handler of forbidden system calls.
+pub(super) fn report() -> io::Result<()> {
     // SAFETY: a zeroed sigaction is a valid one.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) = handle;
