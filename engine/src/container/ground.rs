@@ -23,6 +23,7 @@ pub struct Ground {
     pub(super) volumes: volume::Service,
     pub(super) networks: network::Service,
     pub(super) events: Bus,
+    /// Locked under the lock of `images`, which asks for its users: never the other way round.
     index: Mutex<Index>,
 }
 

@@ -5,8 +5,6 @@
 mod error;
 mod usage;
 
-use std::collections::HashMap;
-
 use image::registry::{Credentials, PullOptions, Pulled, Pushed, Registries, Settings};
 use image::registry::{Observer, RegistryError};
 use image::store::{PruneReport, RemoveOptions, Removed, Use};
@@ -15,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 pub use self::error::ImageError;
-pub use self::usage::in_use;
+pub use self::usage::user_of;
 use crate::events::{Actor, Bus, Kind};
 
 /// Cheap to clone.
@@ -26,8 +24,8 @@ pub struct Service {
     events: Bus,
 }
 
-/// The containers that use images.
-pub type Uses = HashMap<ImageId, Use>;
+/// Tells of a container that uses an image. Asked while the store is locked.
+pub type Used<'a> = &'a dyn Fn(&ImageId) -> Option<Use>;
 
 impl Service {
     /// Over `store`. The `insecure` registries speak plain HTTP, besides those of this host.
@@ -113,10 +111,10 @@ impl Service {
         &self,
         text: &str,
         options: RemoveOptions,
-        uses: &Uses,
+        used: Used<'_>,
     ) -> Result<Vec<Removed>, ImageError> {
         let id = self.store.find(text)?.id();
-        let removed = self.store.remove(text, options, &|id| uses.get(id).cloned())?;
+        let removed = self.store.remove(text, options, used)?;
         self.tell_removed(Some(id), &removed);
         Ok(removed)
     }
@@ -130,9 +128,9 @@ impl Service {
         &self,
         all: bool,
         chosen: &dyn Fn(&Image) -> bool,
-        uses: &Uses,
+        used: Used<'_>,
     ) -> Result<PruneReport, ImageError> {
-        let report = self.store.prune(all, chosen, &|id| uses.get(id).cloned())?;
+        let report = self.store.prune(all, chosen, used)?;
         self.tell_removed(None, &report.removed);
         let actor = Actor::default().with("reclaimed", report.reclaimed.to_string());
         self.events.emit(Kind::Image, "prune", actor);

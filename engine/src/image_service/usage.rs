@@ -1,23 +1,26 @@
 //! Which images containers use.
 
+use image::ImageId;
 use image::store::Use;
 
-use super::Uses;
 use crate::container;
 
-/// All images that containers use; of those that several use, a running one is named.
+/// A container that uses the image at this moment; one that runs, if any does.
+///
+/// The store asks under its lock. Whoever makes a container holds the image until the container is
+/// on the list, so one that is being made is seen in one of both places.
 #[must_use]
-pub fn in_use(containers: &container::Service) -> Uses {
-    let mut uses = Uses::new();
+pub fn user_of(containers: &container::Service, image: &ImageId) -> Option<Use> {
+    let mut found = None;
     for container in containers.all() {
+        if container.with_record(|record| record.image_id.parse() != Ok(*image)) {
+            continue;
+        }
         let running = container.phase().is_up();
-        let image = container.with_record(|record| record.image_id.parse());
-        let Ok(image) = image else { continue };
-        let one = Use { container: container.id.clone(), running };
-        let known = uses.entry(image).or_insert_with(|| one.clone());
-        if running && !known.running {
-            *known = one;
+        found = Some(Use { container: container.id.clone(), running });
+        if running {
+            break;
         }
     }
-    uses
+    found
 }

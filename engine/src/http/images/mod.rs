@@ -19,7 +19,7 @@ use image::store::{RemoveOptions, Removed};
 
 pub(super) use self::list::summaries;
 use super::{ApiError, ApiResult, Query, Shared};
-use crate::image_service::{ImageError, in_use};
+use crate::image_service::{ImageError, user_of};
 
 pub(super) fn routes() -> Router<Shared> {
     Router::new()
@@ -95,8 +95,7 @@ async fn remove(
 ) -> ApiResult<Json<Vec<ImageDeleteResponseItem>>> {
     let options = RemoveOptions { force: query.flag("force"), keep_parents: query.flag("noprune") };
     let removed = blocking(move || {
-        let uses = in_use(&engine.containers);
-        engine.images.remove(&name, options, &uses)
+        engine.images.remove(&name, options, &|image| user_of(&engine.containers, image))
     });
     Ok(Json(removed.await?.into_iter().map(item).collect()))
 }
@@ -106,12 +105,11 @@ async fn prune(State(engine): State<Shared>, query: Query) -> ApiResult<Json<Ima
     let all = filters.flag("dangling")? == Some(false);
     let until = filters.until()?;
     let report = blocking(move || {
-        let uses = in_use(&engine.containers);
         let chosen = |image: &image::Image| {
             until.is_none_or(|until| image.created_seconds() <= until.unix_timestamp())
                 && filters.labels_for_prune(&document::labels(image))
         };
-        engine.images.prune(all, &chosen, &uses)
+        engine.images.prune(all, &chosen, &|image| user_of(&engine.containers, image))
     });
     let report = report.await?;
     Ok(Json(ImagePruneResponse {

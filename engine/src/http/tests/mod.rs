@@ -3,6 +3,7 @@
 mod containers;
 mod docker_cli;
 mod hostile;
+mod images;
 mod pods;
 mod raw;
 mod vms;

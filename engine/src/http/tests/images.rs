@@ -1,0 +1,50 @@
+//! Images that go while others want them.
+
+use std::sync::Arc;
+
+use image::archive::Import;
+use tokio::task::JoinSet;
+
+use super::containers::served;
+use crate::engine::Engine;
+
+async fn import(engine: &Engine, name: &str) {
+    let import = Import { name: Some(name.parse().unwrap()), ..Import::default() };
+    let images = engine.containers.images().clone();
+    // Two blocks of zeroes are an empty archive.
+    let importing = tokio::task::spawn_blocking(move || images.import(&[0; 1024][..], &import));
+    importing.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn image_that_is_removed_while_containers_are_made_of_it_stays_for_those() {
+    let (served, engine) = served().await;
+    let served = Arc::new(served);
+    let mut made = 0;
+    for round in 0..30 {
+        import(&engine, "going").await;
+        let mut calls = JoinSet::new();
+        let mut call = |method, path: String, body| {
+            let served = Arc::clone(&served);
+            calls.spawn(async move { served.call(method, &path, body).await });
+        };
+        for number in 0..6 {
+            // New names of another image: removals have to wait for the store.
+            call("POST", format!("/images/base/tag?repo=name{number}&tag={round}"), "");
+            call("POST", "/containers/create".to_owned(), r#"{"Image":"going","Cmd":["x"]}"#);
+            call("DELETE", "/images/going".to_owned(), "");
+        }
+        let statuses = calls.join_all().await;
+        let fits = |(status, _): &(u16, String)| matches!(status, 200 | 201 | 404 | 409);
+        assert!(statuses.iter().all(fits), "{statuses:?}");
+        for container in engine.containers.all() {
+            let image = container.with_record(|record| record.image_id.clone());
+            let found = engine.containers.images().find(&image);
+            assert!(found.is_ok(), "round {round}: {found:?}");
+            let path = format!("/containers/{}", container.id);
+            assert_eq!(served.call("DELETE", &path, "").await.0, 204);
+            made += 1;
+        }
+    }
+    assert!(made > 0, "removals were always first");
+}
