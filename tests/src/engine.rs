@@ -288,6 +288,13 @@ impl TestEngine {
         Ok(said.lines().map(str::to_owned).collect())
     }
 
+    /// The ids of what this path lists; none if the engine does not tell.
+    fn ids(&self, path: &str) -> Vec<String> {
+        let answer = self.ask("GET", path, "").map(|answer| answer.body).unwrap_or_default();
+        let listed = answer.as_array().into_iter().flatten();
+        listed.filter_map(|one| one["id"].as_str()).map(str::to_owned).collect()
+    }
+
     /// Sends its API a request with a body of JSON, or an empty one.
     ///
     /// # Errors
@@ -355,10 +362,12 @@ impl Drop for TestEngine {
         for container in containers.lines() {
             let _ = self.docker(&["rm", "-fv", container]);
         }
-        let pods = self.ask("GET", "/pods", "").map(|answer| answer.body);
-        let pods = pods.iter().filter_map(|pods| pods.as_array()).flatten();
-        for pod in pods.filter_map(|pod| pod["id"].as_str()) {
+        for pod in self.ids("/pods") {
             let _ = self.ask("DELETE", &format!("/pods/{pod}?force=true"), "");
+        }
+        for machine in self.ids("/vms") {
+            let _ = self.ask("POST", &format!("/vms/{machine}/kill"), "");
+            let _ = self.ask("DELETE", &format!("/vms/{machine}"), "");
         }
         let _ = self.stop();
     }

@@ -5,6 +5,13 @@ use std::env;
 /// Attempts of what boots a machine.
 const ATTEMPTS: u32 = 3;
 
+/// How many rounds of something a test does: `BULKHEAD_TEST_ROUNDS`, or so many `here`, and fewer
+/// `in_lab`, where each takes several times as long.
+pub fn rounds(here: u32, in_lab: u32) -> u32 {
+    let asked = env::var("BULKHEAD_TEST_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
+    asked.unwrap_or(if env::var_os("BULKHEAD_IN_LAB").is_some() { in_lab } else { here })
+}
+
 /// Calls `act`; in the lab, where guests now and then end in a triple fault or hang as they boot, up
 /// to twice more, which is told. For tests with so many machines that one of them is likely to.
 ///

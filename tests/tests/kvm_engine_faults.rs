@@ -3,25 +3,22 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::inotify;
 use rustix::process::{
-    Pid, PidfdFlags, Resource, Signal, getrlimit, kill_process, pidfd_open, setrlimit,
+    PidfdFlags, Resource, Signal, getrlimit, kill_process, pidfd_open, setrlimit,
 };
 use serde_json::Value;
 use tests::{
-    Answer, TestEngine, TinyGuest, descriptors_of, files_below, processes_of, program, request,
-    wait_for_end,
+    TestEngine, TinyGuest, begin_start, descriptors_of, files_below, processes_of, program,
+    request, wait_for_end,
 };
 
-const LIMIT: Duration = Duration::from_secs(30);
 const CLIENTS: usize = 1_000;
 const BODY: &str = r#"{"Image":"empty","Cmd":["x"],"HostConfig":{"NetworkMode":"none"}}"#;
 
@@ -132,47 +129,13 @@ fn commands_find_the_engine_by_its_runtime_folder() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks for a start, and waits until the guest runs; gives the monitor.
-fn begin_start(
-    engine: &TestEngine,
-) -> anyhow::Result<(Pid, thread::JoinHandle<anyhow::Result<Answer>>)> {
-    let machines = engine.runtime().join("machines");
-    let changes = inotify::init(inotify::CreateFlags::CLOEXEC)?;
-    inotify::add_watch(&changes, &machines, inotify::WatchFlags::CREATE)?;
-    let socket = engine.socket();
-    let start = thread::spawn(move || request(&socket, "POST", "/containers/one/start", b""));
-    let machine = loop {
-        if let Some(machine) = fs::read_dir(&machines)?.next() {
-            break machine?.path();
-        }
-        next_change(&changes)?;
-    };
-    TinyGuest::await_hello(&machine)?;
-    Ok((monitor(&machine)?.context("there is no monitor on record")?, start))
-}
-
-fn next_change(changes: &impl std::os::fd::AsFd) -> anyhow::Result<()> {
-    let timeout = Timespec::try_from(LIMIT)?;
-    let changed = poll(&mut [PollFd::new(changes, PollFlags::IN)], Some(&timeout))?;
-    ensure!(changed == 1, "nothing happened within {LIMIT:?}");
-    rustix::io::read(changes, &mut [0; 4096])?;
-    Ok(())
-}
-
-/// The monitor that a machine's record names.
-fn monitor(machine: &Path) -> anyhow::Result<Option<Pid>> {
-    let Ok(text) = fs::read_to_string(machine.join("record.json")) else { return Ok(None) };
-    let record: Value = serde_json::from_str(&text)?;
-    Ok(record["monitor"]["pid"].as_i64().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)))
-}
-
 #[test]
 fn monitors_that_are_killed_while_they_start_leave_nothing() -> anyhow::Result<()> {
     let engine = engine()?;
     assert_eq!(engine.ask("POST", "/containers/create?name=one", BODY)?.status, 201);
     let mut open = Vec::new();
     for _ in 0..20 {
-        let (monitor, start) = begin_start(&engine)?;
+        let (monitor, start) = begin_start(&engine, "one")?;
         kill_process(monitor, Signal::KILL)?;
         let answer = start.join().map_err(|_| anyhow::anyhow!("the client panicked"))??;
         let message = answer.body["message"].as_str().unwrap_or_default();
@@ -253,7 +216,7 @@ fn engine_that_is_killed_while_a_guest_runs_ends_it_when_it_is_back() -> anyhow:
     assert_eq!(engine.ask("POST", "/networks/create", network)?.status, 201);
     let body = BODY.replace("none", "front");
     assert_eq!(engine.ask("POST", "/containers/create?name=one", &body)?.status, 201);
-    let (monitor, start) = begin_start(&engine)?;
+    let (monitor, start) = begin_start(&engine, "one")?;
     let process = pidfd_open(monitor, PidfdFlags::empty())?;
     engine.kill()?;
     let answer = start.join().map_err(|_| anyhow::anyhow!("the client panicked"))?;

@@ -38,7 +38,8 @@ impl Container {
         if self.phase().is_up() {
             return Err(self.in_the_way());
         }
-        self.change(|record| record.state.phase = Phase::Removing).await?;
+        // Where there is no room to write this down, the container's files may be what takes it.
+        self.note(|record| record.state.phase = Phase::Removing).await;
         let removed = self.remove_all(options).await;
         if let Err(error) = &removed {
             self.note(|record| {
