@@ -1,6 +1,5 @@
 //! Containers whose monitor, disk or engine goes at the wrong moment.
 
-use std::env;
 use std::fs::{self, File};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -9,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use serde_json::Value;
-use tests::{TestEngine, descriptors_of, files_below, processes_of, wait_for_end};
+use tests::{TestEngine, descriptors_of, files_below, processes_of, rounds, wait_for_end};
 
 const LIMIT: Duration = Duration::from_secs(100);
 /// Does not end when it is asked to.
@@ -140,11 +139,6 @@ fn tell(story: Vec<Command>) {
     }
 }
 
-/// More rounds than the few that are worth their time in a lab: `BULKHEAD_TEST_ROUNDS`.
-fn rounds() -> u32 {
-    env::var("BULKHEAD_TEST_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(2)
-}
-
 #[test]
 fn engine_that_is_killed_at_any_stage_finds_what_runs_and_nothing_twice() -> anyhow::Result<()> {
     let mut engine = engine()?;
@@ -153,7 +147,7 @@ fn engine_that_is_killed_at_any_stage_finds_what_runs_and_nothing_twice() -> any
     let length = began.elapsed();
     let mut seed = u64::from(rustix::process::getpid().as_raw_nonzero().get().unsigned_abs());
     println!("seed {seed}, a round takes {length:?}");
-    for round in 0..rounds() {
+    for round in 0..rounds(2, 2) {
         // Knuth's MMIX numbers.
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let moment = length.mul_f64(f64::from((seed >> 32) as u32) / f64::from(u32::MAX));

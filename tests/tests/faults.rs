@@ -36,6 +36,16 @@ fn check(root: &Path, (file, function): (&str, &str)) -> anyhow::Result<()> {
 }
 
 #[test]
+fn leaks_have_tests_that_are_there() -> anyhow::Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let text = fs::read_to_string(root.join("docs/faults.md"))?;
+    let (_, leaks) = text.split_once("## Leaks").context("nothing is said of leaks")?;
+    let tests: Vec<_> = leaks.split('`').filter_map(|test| test.split_once("::")).collect();
+    assert_eq!(tests.len(), 2);
+    tests.into_iter().try_for_each(|test| check(&root, test))
+}
+
+#[test]
 fn each_fault_has_tests_that_are_there() -> anyhow::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let table = fs::read_to_string(root.join("docs/faults.md"))?;
