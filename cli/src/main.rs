@@ -6,6 +6,7 @@
 
 mod commands;
 mod engine;
+mod flags;
 mod host;
 mod output;
 mod rows;
@@ -81,7 +82,10 @@ enum Command {
 
 fn main() -> ExitCode {
     host::terminal::restore_on_panic();
-    let Cli { host, command } = Cli::parse();
+    let Cli { host, command } = match flags::parse() {
+        Ok(arguments) => arguments,
+        Err(status) => return status,
+    };
     let host = host.as_deref();
     let result = match command {
         Command::Containers(command) => commands::container::run(host, command),

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use bollard_stubs::models::{ContainerUpdateBody, HostConfig};
-use hyper::Method;
+use hyper::{Method, StatusCode};
 use serde_json::Value;
 
 use super::body::restart_policy;
@@ -134,14 +134,21 @@ pub(crate) async fn wait(engine: Engine, names: Names) -> anyhow::Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
+/// What is not there need not be removed by force: that is told, and is no failure.
 pub(crate) async fn rm(engine: Engine, args: RmArgs) -> anyhow::Result<ExitCode> {
-    let (engine, args) = (&engine, &args);
-    for_each(&args.names.containers, |name| async move {
+    let mut failed = false;
+    for name in &args.names.containers {
         let path =
             Query::path(&["containers", name]).flag("force", args.force).flag("v", args.volumes);
-        Ok(engine.act(Method::DELETE, path.as_str()).await?)
-    })
-    .await
+        match engine.act(Method::DELETE, path.as_str()).await {
+            Ok(()) => output::line(name)?,
+            Err(error) => {
+                failed |= !(args.force && error.is(StatusCode::NOT_FOUND));
+                output::report(&error.into());
+            }
+        }
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 pub(crate) async fn rename(engine: Engine, args: RenameArgs) -> anyhow::Result<ExitCode> {

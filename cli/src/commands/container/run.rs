@@ -39,7 +39,8 @@ pub(crate) struct RunArgs {
     detach_keys: DetachKeys,
     /// Pass signals on to it
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1,
-          require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+          require_equals = true, default_missing_value = "true", value_name = "BOOL",
+          value_parser = crate::flags::boolean)]
     sig_proxy: bool,
     /// Do not show the progress of a pull
     #[arg(short, long)]

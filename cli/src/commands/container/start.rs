@@ -36,7 +36,8 @@ pub(crate) struct AttachArgs {
     no_stdin: bool,
     /// Pass signals on to it
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1,
-          require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+          require_equals = true, default_missing_value = "true", value_name = "BOOL",
+          value_parser = crate::flags::boolean)]
     sig_proxy: bool,
     /// Keys that leave it running
     #[arg(long, value_name = "KEYS", default_value = "ctrl-p,ctrl-q")]

@@ -7,7 +7,7 @@ pub(crate) mod pull;
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use hyper::Method;
+use hyper::{Method, StatusCode};
 use serde_json::Value;
 
 use super::container::{life, show};
@@ -175,8 +175,9 @@ async fn rm(engine: Engine, args: RmArgs) -> anyhow::Result<ExitCode> {
                 }
             }
             Err(error) => {
+                // What is not there need not be removed by force.
+                failed |= !(args.force && error.is(StatusCode::NOT_FOUND));
                 output::report(&error.into());
-                failed = true;
             }
         }
     }
