@@ -17,14 +17,20 @@ use smoltcp::time::Duration as TcpDuration;
 use super::held::Held;
 use crate::core::port::PortId;
 
+#[cfg(test)]
+mod tests;
+
 /// Bytes of each direction that may be on their way in a connection of those that a port has many
 /// of: two packets of the largest MTU, and some.
 const BUFFER: usize = 160 << 10;
 /// And in one of the first: the ends sleep in between, and should find more than a packet or two
 /// when they wake.
 const ROOMY_BUFFER: usize = 512 << 10;
-/// A guest that acknowledges nothing for so long has gone.
+/// A guest that is silent for so long has gone.
 const PATIENCE: TcpDuration = TcpDuration::from_secs(900);
+/// A guest with nothing to say is asked so often whether it is there: the library's patience also
+/// ends connections on which nothing is on its way.
+const KEEP_ALIVE: TcpDuration = TcpDuration::from_secs(240);
 /// A guest that does not answer a call for so long never will.
 const CALL_PATIENCE: TcpDuration = TcpDuration::from_secs(30);
 
@@ -77,6 +83,8 @@ fn socket(roomy: bool) -> Socket<'static> {
     // What to wait for is the senders' business, and there is no network to spare in between.
     socket.set_nagle_enabled(false);
     socket.set_ack_delay(None);
+    // Before there is a connection: later it would ask at once.
+    socket.set_keep_alive(Some(KEEP_ALIVE));
     socket
 }
 
