@@ -199,6 +199,8 @@ fn judge_v6(
     }
     match neighbor::parse(bytes.get(packet.payload.clone()).unwrap_or_default())? {
         Message::Router => Err(Fault::Spoofed),
+        // Whoever believed it would send to this card what is another's.
+        Message::Advertisement(target) if !own.owns(target.into()) => Err(Fault::Spoofed),
         Message::Solicitation(target) => {
             let is_router = network.is_gateway(target.into());
             let mac = match network.by_address.get(&IpAddr::V6(target)) {
@@ -214,7 +216,7 @@ fn judge_v6(
             core.send(port, &mut neighbor::answer(card, asker, target, owner));
             Ok(Destination::Answered)
         }
-        Message::Other => by_address(network, to, packet),
+        Message::Advertisement(_) | Message::Other => by_address(network, to, packet),
     }
 }
 

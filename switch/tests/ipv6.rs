@@ -62,6 +62,25 @@ fn networks_do_not_reach_each_other_over_ipv6() {
 }
 
 #[test]
+fn nobody_says_that_it_has_the_address_of_another() {
+    let mut rig = rig();
+    rig.network("a", 1);
+    let (card, mut other) = (rig.card("a", 1, 2, &[]), rig.card("a", 1, 3, &[]));
+    let all = [0x33, 0x33, 0, 0, 0, 1];
+    // The gateway's, the one's who is told, and one that nobody has.
+    for target in ["fd00:1::1", "fd00:1::3", "fd00:1::77"] {
+        let claim = neighbor(ADVERTISEMENT, target);
+        card.send(other.mac, IPV6, &packet(58, "fd00:1::2", "fd00:1::3", &claim));
+        card.send(all, IPV6, &packet(58, "fd00:1::2", "ff02::1", &claim));
+    }
+    rig.wait_for("dropped frames", |s| s.ports[0].counters.spoofed == 6);
+    // Its own is told.
+    let told = packet(58, "fd00:1::2", "fd00:1::3", &neighbor(ADVERTISEMENT, "fd00:1::2"));
+    card.send(other.mac, IPV6, &told);
+    assert_eq!(other.receive(support::PATIENCE).unwrap()[14..], told);
+}
+
+#[test]
 fn connections_to_other_networks_are_refused_over_ipv6() {
     let mut rig = rig();
     rig.network("a", 1);

@@ -26,6 +26,8 @@ const LEN: usize = 32;
 pub(crate) enum Message {
     /// Somebody asks who has this address.
     Solicitation(Ipv6Addr),
+    /// Somebody says who has this address.
+    Advertisement(Ipv6Addr),
     /// What only a router may say.
     Router,
     /// Something else.
@@ -36,14 +38,17 @@ pub(crate) enum Message {
 pub(crate) fn parse(message: &[u8]) -> Result<Message, Malformed> {
     match message.first() {
         None => Err(Malformed),
-        Some(&SOLICITATION) => {
-            let target: [u8; 16] =
-                *message.get(8..).and_then(<[u8]>::first_chunk).ok_or(Malformed)?;
-            Ok(Message::Solicitation(target.into()))
-        }
+        Some(&SOLICITATION) => Ok(Message::Solicitation(target(message)?)),
+        Some(&ADVERTISEMENT) => Ok(Message::Advertisement(target(message)?)),
         Some(&(ROUTER_ADVERTISEMENT | REDIRECT)) => Ok(Message::Router),
         Some(_) => Ok(Message::Other),
     }
+}
+
+/// The address that a question or an answer is about: both have it in the same place.
+fn target(message: &[u8]) -> Result<Ipv6Addr, Malformed> {
+    let target: &[u8; 16] = message.get(8..).and_then(<[u8]>::first_chunk).ok_or(Malformed)?;
+    Ok((*target).into())
 }
 
 /// Who has an address.
@@ -130,6 +135,9 @@ mod tests {
         message[0] = 135;
         message[23] = 1;
         assert_eq!(parse(&message), Ok(Message::Solicitation(Ipv6Addr::LOCALHOST)));
+        assert_eq!(parse(&message[..23]), Err(Malformed));
+        message[0] = 136;
+        assert_eq!(parse(&message), Ok(Message::Advertisement(Ipv6Addr::LOCALHOST)));
         assert_eq!(parse(&message[..23]), Err(Malformed));
         assert_eq!(parse(&[134]), Ok(Message::Router));
         assert_eq!(parse(&[128]), Ok(Message::Other));
