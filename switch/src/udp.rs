@@ -1,7 +1,10 @@
 //! UDP associations: what goes out from one address of a guest to one of the world and comes back,
 //! and what comes in through published ports.
 
-use std::collections::HashMap;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -14,13 +17,15 @@ use rustix::net::{
 
 use crate::core::Core;
 use crate::core::poller::{EventFlags, Source, Token};
-use crate::core::port::PortId;
+use crate::core::port::{MAX_PUBLISHED, PortId};
 use crate::frame::datagram::{self, MAX_PAYLOAD};
 
 /// An association that is not used is forgotten (RFC 4787, 4.3, asks for two minutes).
 const IDLE: Duration = Duration::from_secs(120);
 /// Datagrams taken from a socket before others have their turn.
 const BURST: usize = 64;
+/// Turns beyond which those of associations that have ended are taken out.
+const MAX_TURNS: usize = 2 * MAX_PUBLISHED;
 /// The ports from which the gateway sends what came through a publication.
 const PORTS: std::ops::RangeInclusive<u16> = 49_152..=65_535;
 
@@ -46,6 +51,8 @@ struct Association {
     key: Key,
     via: Via,
     used: Instant,
+    /// Whether it was used since its turn to make room for another.
+    used_again: bool,
     timer: Option<Instant>,
 }
 
@@ -55,6 +62,8 @@ pub(crate) struct Udp {
     associations: HashMap<u64, Association>,
     by_key: HashMap<Key, u64>,
     by_peer: HashMap<(u64, SocketAddr), u64>,
+    /// Those by publications, whose turn it is to make room first. Some may have ended.
+    turns: HashMap<PortId, VecDeque<u64>>,
     last_port: u16,
 }
 
@@ -77,6 +86,7 @@ impl Udp {
         let Some(association) = self.associations.get_mut(id) else { return false };
         let Via::Publication(by, peer) = association.via else { return false };
         association.used = core.now;
+        association.used_again = true;
         if let Some(fd) = publication(by) {
             // A datagram may be lost.
             let _ = sendto(fd, payload, SendFlags::DONTWAIT, &peer);
@@ -134,14 +144,19 @@ impl Udp {
     }
 
     fn enter(&mut self, core: &mut Core, id: u64, key: Key, via: Via) {
-        let mut association = Association { key, via, used: core.now, timer: None };
+        let (used, used_again) = (core.now, false);
+        let mut association = Association { key, via, used, used_again, timer: None };
         let due = Some(core.now + IDLE);
         core.timers.set(Token::new(Source::Udp, id), &mut association.timer, due);
         if let Via::Publication(publication, peer) = association.via {
             self.by_peer.insert((publication, peer), id);
+            self.turns.entry(key.port).or_default().push_back(id);
         }
         self.by_key.insert(key, id);
         self.associations.insert(id, association);
+        if let Some(turns) = self.turns.get_mut(&key.port).filter(|all| all.len() > MAX_TURNS) {
+            turns.retain(|id| self.associations.contains_key(id));
+        }
     }
 
     /// Gives the guest what has come for an association.
@@ -197,6 +212,7 @@ impl Udp {
         let known = self.by_peer.get(&(publication, peer));
         if let Some(association) = known.and_then(|id| self.associations.get_mut(id)) {
             association.used = core.now;
+            association.used_again = true;
             return Some(association.key.far);
         }
         let gateway = core.gateway_of(port, guest.ip())?;
@@ -207,12 +223,33 @@ impl Udp {
             (!self.by_key.contains_key(&key)).then_some(key)
         });
         let key = candidates.next()?;
-        if !core.begin_flow(port) {
+        if !core.has_room_for_published(port) {
+            self.make_room(core, port);
+        }
+        if !core.begin_published(port) {
             return None;
         }
         let id = core.next_id();
         self.enter(core, id, key, Via::Publication(publication, peer));
         Some(key.far)
+    }
+
+    /// Ends an association by a publication that was not used for long: anybody can send from as
+    /// many addresses as there may be associations.
+    fn make_room(&mut self, core: &mut Core, port: PortId) {
+        let Some(turns) = self.turns.get_mut(&port) else { return };
+        let goes = loop {
+            let Some(id) = turns.pop_front() else { return };
+            match self.associations.get_mut(&id) {
+                Some(association) if association.used_again => {
+                    association.used_again = false;
+                    turns.push_back(id);
+                }
+                Some(_) => break id,
+                None => {}
+            }
+        };
+        self.end(core, goes);
     }
 
     /// An association's moment has come.
@@ -233,6 +270,7 @@ impl Udp {
         self.by_key.remove(&association.key);
         if let Via::Publication(publication, peer) = association.via {
             self.by_peer.remove(&(publication, peer));
+            return core.end_published(association.key.port);
         }
         core.end_flow(association.key.port);
     }
@@ -246,6 +284,7 @@ impl Udp {
     /// Ends all associations of a port.
     pub(crate) fn end_port(&mut self, core: &mut Core, port: PortId) {
         self.end_where(core, |association| association.key.port == port);
+        self.turns.remove(&port);
     }
 
     /// Ends all associations that came by a publication.

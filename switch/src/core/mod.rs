@@ -14,7 +14,7 @@ use std::time::Instant;
 use self::card::Card;
 use self::network::Network;
 use self::poller::{EventFlags, Poller, Source, Token};
-use self::port::{FEW_FLOWS, MAX_FLOWS, Port, PortId};
+use self::port::{FEW_FLOWS, MAX_FLOWS, MAX_PUBLISHED, Port, PortId};
 use self::timers::Timers;
 use crate::address::Mac;
 use crate::frame::{LONGEST, VIRTIO, header};
@@ -157,6 +157,25 @@ impl Core {
         true
     }
 
+    /// Whether a port may have one more flow by a publication.
+    pub(crate) fn has_room_for_published(&self, port: PortId) -> bool {
+        let room = |port: &Port| port.published < MAX_PUBLISHED && port.flows < MAX_FLOWS;
+        self.ports.get(&port).is_some_and(room)
+    }
+
+    /// Takes the right to one more flow that comes by a publication.
+    pub(crate) fn begin_published(&mut self, port: PortId) -> bool {
+        let room = self.has_room_for_published(port);
+        let Some(port) = self.ports.get_mut(&port) else { return false };
+        if room {
+            port.flows += 1;
+            port.published += 1;
+        } else {
+            port.counters.refused += 1;
+        }
+        room
+    }
+
     /// Whether a port has so few flows that one more may take much memory.
     pub(crate) fn has_few_flows(&self, port: PortId) -> bool {
         self.ports.get(&port).is_some_and(|port| port.flows < FEW_FLOWS)
@@ -166,6 +185,14 @@ impl Core {
     pub(crate) fn end_flow(&mut self, port: PortId) {
         if let Some(port) = self.ports.get_mut(&port) {
             port.flows = port.flows.saturating_sub(1);
+        }
+    }
+
+    /// Gives the right to one by a publication back.
+    pub(crate) fn end_published(&mut self, port: PortId) {
+        self.end_flow(port);
+        if let Some(port) = self.ports.get_mut(&port) {
+            port.published = port.published.saturating_sub(1);
         }
     }
 }

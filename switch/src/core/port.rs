@@ -19,17 +19,22 @@ pub(crate) struct Port {
     pub(crate) floods: Allowance,
     /// TCP connections, UDP associations, echoes and questions at this time.
     pub(crate) flows: usize,
+    /// Those among them that came by publications.
+    pub(crate) published: usize,
 }
 
 /// What a port may have at a time, of all kinds together: connections, associations, questions.
 pub(crate) const MAX_FLOWS: usize = 4_096;
+/// And those that come by publications: the rest is the guest's own, whatever the world sends.
+pub(crate) const MAX_PUBLISHED: usize = MAX_FLOWS / 4 * 3;
 /// With fewer than these, a connection gets large buffers.
 pub(crate) const FEW_FLOWS: usize = 32;
 
 impl Port {
     pub(crate) fn new(spec: control::Port, now: Instant) -> Self {
         let counters = Counters::default();
-        Self { spec, card: None, counters, floods: Allowance::new(now), flows: 0 }
+        let floods = Allowance::new(now);
+        Self { spec, card: None, counters, floods, flows: 0, published: 0 }
     }
 
     /// Whether its card may send from `address`.

@@ -147,7 +147,7 @@ impl Tcp {
             Flow::calls_guest(key, host, publication, roomy, self.stack.context())
         });
         match flow {
-            Some(flow) if core.begin_flow(port) => {
+            Some(flow) if core.begin_published(port) => {
                 if let Some(id) = self.enter(core, flow) {
                     self.advance(core, id);
                 }
@@ -183,7 +183,7 @@ impl Tcp {
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         if let Err(error) = core.poller.watch(&flow.host, Token::new(Source::Tcp, id), flags) {
             log::warn!("failed to watch a connection: {error}");
-            core.end_flow(flow.key.port);
+            give_back(core, &flow);
             return None;
         }
         self.by_key.insert(flow.key, id);
@@ -277,7 +277,7 @@ impl Tcp {
         let Some(mut flow) = self.flows.remove(&id) else { return };
         core.timers.set(Token::new(Source::Tcp, id), &mut flow.timer, None);
         self.by_key.remove(&flow.key);
-        core.end_flow(flow.key.port);
+        give_back(core, &flow);
     }
 
     /// Ends all connections of which `which` is true, without a word to the guest.
@@ -301,6 +301,14 @@ impl Tcp {
     /// Ends all connections that came by a publication.
     pub(crate) fn end_publication(&mut self, core: &mut Core, publication: u64) {
         self.end_where(core, |flow| flow.publication == Some(publication));
+    }
+}
+
+/// Gives back the right to a connection.
+fn give_back(core: &mut Core, flow: &Flow) {
+    match flow.publication {
+        Some(_) => core.end_published(flow.key.port),
+        None => core.end_flow(flow.key.port),
     }
 }
 
