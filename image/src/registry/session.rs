@@ -140,7 +140,9 @@ impl Session {
         let shown = if own { self.authorization.lock().await.clone() } else { None };
         let request = || build(self.http.request(method.clone(), url.clone()));
         let response = self.dispatch(request(), shown.as_ref()).await?;
-        if response.status() != StatusCode::UNAUTHORIZED || !own {
+        // Nor may a host that the registry redirects to ask for them.
+        let answered = response.url().origin() == self.base.origin();
+        if response.status() != StatusCode::UNAUTHORIZED || !own || !answered {
             return Ok(response);
         }
         let Some(challenge) = Challenge::of(response.headers()) else { return Ok(response) };

@@ -170,6 +170,33 @@ async fn redirect_to_another_host_takes_no_credentials_along() {
 }
 
 #[tokio::test]
+async fn host_that_a_redirect_leads_to_gets_no_password_for_a_challenge_of_its_own() {
+    let thief = Server::start(|request| match request.path.starts_with("/token") {
+        true => Reply::ok(r#"{"token":"good"}"#),
+        false => {
+            let realm = format!("Bearer realm=\"http://{}/token\"", request.headers["host"]);
+            Reply::status(401).header("WWW-Authenticate", realm)
+        }
+    })
+    .await;
+    let (sample, elsewhere) = (Sample::of(b"hello"), thief.address);
+    let server = Server::start(move |request| match request.path.contains("/blobs/") {
+        true => {
+            let location = format!("http://{elsewhere}{}", request.path);
+            Reply::status(307).header("Location", location)
+        }
+        false => sample.answer(request),
+    })
+    .await;
+    let refused = Client::new().pull_with(&server, user()).await;
+    assert!(matches!(refused, Err(RegistryError::Denied { .. })), "{refused:?}");
+    let seen = thief.seen();
+    assert!(seen.iter().any(|request| request.path.contains("/blobs/")));
+    assert!(seen.iter().all(|request| authorization(request).is_empty()));
+    assert_eq!(thief.count("GET", "/token"), 0);
+}
+
+#[tokio::test]
 async fn redirects_in_a_circle_end() {
     let server = Server::start(|request| {
         let host = &request.headers["host"];
