@@ -7,6 +7,11 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 
+/// What a guest may have open of one share, whatever the limit of descriptors is.
+const MAX_OPEN: usize = 64 << 10;
+/// And folders among it: each may keep some thirty KiB of entries that were read and not given.
+const MAX_FOLDERS: usize = 2 << 10;
+
 /// A folder that is open.
 pub(super) struct OpenFolder {
     /// `None` for the folder that holds a single shared file.
@@ -41,19 +46,40 @@ enum Handle {
     Folder(OpenFolder),
 }
 
-/// What is open, by the numbers that the guest has for it. No number is given twice.
-#[derive(Default)]
+/// What is open, by the numbers that the guest has for it. No number is given twice. It is limited:
+/// not each handle is a descriptor, and what these are for is not for one guest's files alone.
 pub(super) struct Handles {
     open: HashMap<u64, Handle>,
+    /// Folders among them.
+    folders: usize,
     next: u64,
+    limit: usize,
 }
 
 impl Handles {
+    /// Nothing. There will be `limit` handles at most.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { open: HashMap::new(), folders: 0, next: 0, limit: limit.min(MAX_OPEN) }
+    }
+
+    /// Whether one more file can be opened: ENFILE where there are too many.
+    pub(super) fn room_for_file(&self) -> Result<(), Errno> {
+        if self.open.len() < self.limit { Ok(()) } else { Err(Errno::NFILE) }
+    }
+
+    /// Whether one more folder can.
+    pub(super) fn room_for_folder(&self) -> Result<(), Errno> {
+        if self.folders < MAX_FOLDERS { self.room_for_file() } else { Err(Errno::NFILE) }
+    }
+
+    /// Adds a file, for which there is room.
     pub(super) fn add_file(&mut self, node: u64, fd: OwnedFd, appends: bool) -> u64 {
         self.add(Handle::File(OpenFile { fd, node, appends }))
     }
 
+    /// Adds a folder, for which there is room.
     pub(super) fn add_folder(&mut self, folder: OpenFolder) -> u64 {
+        self.folders += 1;
         self.add(Handle::Folder(folder))
     }
 
@@ -115,7 +141,10 @@ impl Handles {
     pub(super) fn close(&mut self, number: u64) -> Result<Option<u64>, Errno> {
         match self.open.remove(&number).ok_or(Errno::BADF)? {
             Handle::File(file) => Ok(Some(file.node)),
-            Handle::Folder(_) => Ok(None),
+            Handle::Folder(_) => {
+                self.folders -= 1;
+                Ok(None)
+            }
         }
     }
 }

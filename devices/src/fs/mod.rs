@@ -20,7 +20,7 @@
 //! * Attributes with meaning to the host's kernel (file capabilities, labels, access control
 //!   lists) are neither shown nor set; see the `extended` module.
 //! * The number of files that a guest can have looked up is limited, and that of descriptors for
-//!   them even more: see the `node` module.
+//!   them even more: see the `node` module. What it has open is limited too: see `handle`.
 //!
 //! Whether a user of the guest may do something is for the guest's kernel to decide; it knows
 //! owners and modes, see the `owners` module.

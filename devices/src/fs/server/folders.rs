@@ -28,6 +28,7 @@ struct Listing {
 
 impl Server {
     pub(super) fn opendir(&mut self, call: Call) -> Result<Answer, Errno> {
+        self.handles.room_for_folder()?;
         let fd = match self.single_file(call.node) {
             Some(_) => None,
             None => {

@@ -94,6 +94,7 @@ impl Server {
         mode: u32,
         flags: OFlags,
     ) -> Result<(EntryOut, u64), Errno> {
+        self.handles.room_for_file()?;
         let parent = self.nodes.folder(folder)?;
         let flags = host_flags(flags) | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
         let owners = &self.session()?.owners;
@@ -107,6 +108,7 @@ impl Server {
     /// A file without a name in a folder (O_TMPFILE).
     pub(super) fn tmpfile(&mut self, mut call: Call) -> Result<Answer, Errno> {
         let create: CreateIn = call.arguments.take()?;
+        self.handles.room_for_file()?;
         let parent = self.nodes.folder(call.node)?;
         // Without EXCL it can be given a name later.
         let flags = host_flags(OFlags::from_bits_retain(create.flags)) | OFlags::TMPFILE;
@@ -144,6 +146,7 @@ impl Server {
 
     /// Opens a node, if it is a regular file, and gives the handle.
     pub(super) fn open_node(&mut self, id: u64, flags: u32, open_flags: u32) -> Result<u64, Errno> {
+        self.handles.room_for_file()?;
         let node = regular(self.nodes.get(id)?)?;
         let flags = host_flags(OFlags::from_bits_retain(flags));
         let writes = flags.intersects(OFlags::WRONLY | OFlags::RDWR | OFlags::TRUNC);

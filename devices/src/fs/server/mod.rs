@@ -35,6 +35,12 @@ use crate::virtio::Buffers;
 /// Most bytes of one read or write. The guest is told of it; more is not served.
 const MAX_TRANSFER: u32 = 1 << 20;
 
+/// Descriptors of what is looked up for each handle: where those are three quarters of all, handles
+/// are an eighth.
+const NODES_PER_HANDLE: usize = 6;
+/// Handles that there may be in any case.
+const FEW_HANDLES: usize = 16;
+
 /// Serves the files of a [`Share`].
 ///
 /// It is not shared between threads: the first request makes the thread that serves it its own
@@ -70,12 +76,12 @@ pub enum Served {
 
 impl Server {
     /// A server that has descriptors of at most `node_limit` files and folders at a time, besides
-    /// those that the guest has open.
+    /// those that the guest has open, which are at most a sixth as many.
     pub fn new(share: Share, node_limit: usize) -> Self {
         Self {
             share,
             nodes: Nodes::new(node_limit),
-            handles: Handles::default(),
+            handles: handles(node_limit),
             session: None,
             metrics: Arc::default(),
             scratch: Vec::new(),
@@ -92,7 +98,7 @@ impl Server {
     pub fn reset(&mut self) {
         self.session = None;
         self.nodes = Nodes::new(self.node_limit);
-        self.handles = Handles::default();
+        self.handles = handles(self.node_limit);
     }
 
     /// Serves one request.
@@ -192,6 +198,10 @@ impl Server {
             _ => None,
         }
     }
+}
+
+fn handles(node_limit: usize) -> Handles {
+    Handles::new((node_limit / NODES_PER_HANDLE).max(FEW_HANDLES))
 }
 
 /// Whether the node may be opened, and read and written.

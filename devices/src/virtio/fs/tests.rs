@@ -3,6 +3,7 @@ mod escape;
 mod files;
 mod front;
 mod guest;
+mod handles;
 mod hostile;
 mod names;
 mod owners;
