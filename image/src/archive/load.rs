@@ -3,20 +3,24 @@
 //! What looks like a layer becomes one at once; small documents are kept until all is read. Then
 //! the documents say which layers make an image, and the others are garbage.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::io::{self, Cursor, Read};
 
 use tar::{Archive, Entry, EntryType};
 
 use super::ArchiveError;
+use super::bounds::{Bounded, Counted, after};
 use super::layout::{BLOBS, Links, MANIFEST, normal};
 use super::pump::pump;
 use crate::config::MAX_CONFIG;
 use crate::store::{Expected, ImageId, Layer, Lease, Store, StoreError};
 use crate::{Digest, Reference};
 
-/// All documents of an archive together.
+/// All documents of an archive together, and what is kept of its other files.
 const MAX_DOCUMENTS: u64 = 64 << 20;
+/// What a file counts for besides its names.
+const FILE_COST: u64 = 256;
 
 const BLOCK: usize = 512;
 
@@ -47,6 +51,15 @@ impl Store {
     ///
     /// The archive cannot be read, lacks something, or is not what its digests say.
     pub fn load(&self, source: impl Read) -> Result<Vec<Loaded>, ArchiveError> {
+        let loaded = self.take_archive(source);
+        // Also what came of an archive that was refused.
+        let collected = self.collect_garbage();
+        let loaded = loaded?;
+        collected?;
+        Ok(loaded)
+    }
+
+    fn take_archive(&self, source: impl Read) -> Result<Vec<Loaded>, ArchiveError> {
         let mut contents = Contents {
             documents: HashMap::new(),
             layers: HashMap::new(),
@@ -54,7 +67,7 @@ impl Store {
             links: Links::default(),
             lease: self.lease(),
         };
-        contents.read(self, unpacked(source).map_err(ArchiveError::Read)?)?;
+        contents.read(self, source)?;
         let images = match contents.documents.contains_key(MANIFEST) {
             true => contents.docker_images()?,
             false => contents.oci_images()?,
@@ -65,18 +78,20 @@ impl Store {
             let id = self.add(image, &mut contents.lease)?;
             loaded.push(Loaded { id, names });
         }
-        drop(contents);
-        self.collect_garbage()?;
         Ok(loaded)
     }
 }
 
 impl Contents {
     fn read(&mut self, store: &Store, source: impl Read) -> Result<(), ArchiveError> {
-        let mut archive = Archive::new(source);
+        let (packed, foreseen) = (Cell::new(0), Cell::new(0));
+        let source = unpacked(Counted { source, count: &packed }).map_err(ArchiveError::Read)?;
+        let mut archive = Archive::new(Bounded::new(source, &packed, &foreseen));
         let mut left = MAX_DOCUMENTS;
         for entry in archive.entries().map_err(ArchiveError::Read)? {
             let mut entry = entry.map_err(ArchiveError::Read)?;
+            foreseen.set(after(entry.raw_file_position(), stored_size(&entry)?));
+            left = left.checked_sub(cost(&entry)).ok_or(ArchiveError::Documents(MAX_DOCUMENTS))?;
             let Some(path) = normal(&String::from_utf8_lossy(&entry.path_bytes())) else {
                 continue;
             };
@@ -143,6 +158,20 @@ impl Contents {
             }
         }
     }
+}
+
+/// The bytes that a file takes in the archive, of which its holes are none.
+fn stored_size(entry: &Entry<'_, impl Read>) -> Result<u64, ArchiveError> {
+    match entry.header().entry_type() {
+        EntryType::GNUSparse => entry.header().entry_size().map_err(ArchiveError::Read),
+        _ => Ok(entry.size()),
+    }
+}
+
+/// What a file counts for whose content is not kept.
+fn cost(entry: &Entry<'_, impl Read>) -> u64 {
+    let link = entry.link_name_bytes().unwrap_or_default().len();
+    FILE_COST + (entry.path_bytes().len() + link) as u64
 }
 
 /// The digest that a blob of an OCI layout is named by.

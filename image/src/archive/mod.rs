@@ -2,6 +2,7 @@
 //! become images.
 
 mod assemble;
+mod bounds;
 mod changes;
 mod layout;
 mod load;
@@ -32,8 +33,8 @@ pub enum ArchiveError {
     /// It has neither form.
     #[error("the archive has neither a manifest.json nor an index.json")]
     Unknown,
-    /// It holds more documents than images need.
-    #[error("the archive holds more than {0} bytes of documents")]
+    /// It holds more files or documents than images need.
+    #[error("the archive holds more than {0} bytes of names and documents")]
     Documents(u64),
     /// Something that it refers to is not in it.
     #[error("the archive refers to {0}, which is not in it")]

@@ -218,9 +218,48 @@ fn archive_that_breaks_off_is_refused_and_leaves_nothing() {
     for length in [100, 1_600, 3_000] {
         assert!(store.load(&whole[..length]).is_err(), "{length}");
     }
-    store.collect_garbage().unwrap();
     let left = |folder: &str| std::fs::read_dir(root.path().join(folder)).unwrap().count();
     assert_eq!((left("layers"), left("blobs/sha256"), left("temporary")), (0, 0, 0));
+}
+
+/// A header and its content, which a reader takes for the name of the next file.
+fn long_name(kind: tar::EntryType, length: usize) -> Vec<u8> {
+    let mut header = tar::Header::new_gnu();
+    header.set_path("././@LongLink").unwrap();
+    header.set_entry_type(kind);
+    header.set_size(length as u64);
+    header.set_cksum();
+    [header.as_bytes().as_slice(), &vec![b'a'; length]].concat()
+}
+
+#[test]
+fn archive_with_endless_names_is_refused_before_they_are_read() {
+    let (_root, store) = store();
+    for kind in [tar::EntryType::GNULongName, tar::EntryType::GNULongLink, tar::EntryType::XHeader]
+    {
+        let text = [long_name(kind, 8 << 20), old_docker_archive()].concat();
+        let error = store.load(text.as_slice()).unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(cause, "what stands before a file has more than 4194304 bytes");
+    }
+}
+
+#[test]
+fn archive_with_too_many_links_is_refused() {
+    let (_root, store) = store();
+    let mut text = Vec::new();
+    for number in 0..70 {
+        text.extend(long_name(tar::EntryType::GNULongLink, 1 << 20));
+        let mut link = tar::Header::new_gnu();
+        link.set_entry_type(tar::EntryType::Symlink);
+        link.set_path(format!("link{number}")).unwrap();
+        link.set_size(0);
+        link.set_cksum();
+        text.extend(link.as_bytes());
+    }
+    text.extend(old_docker_archive());
+    let error = store.load(text.as_slice()).unwrap_err();
+    assert!(matches!(error, ArchiveError::Documents(_)), "{error:?}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub struct Limits {
 
 impl Limits {
     /// Unpacked bytes up to which the ratio does not matter.
-    pub(super) const RATIO_FROM: u64 = 1 << 30;
+    pub(crate) const RATIO_FROM: u64 = 1 << 30;
 }
 
 impl Default for Limits {
