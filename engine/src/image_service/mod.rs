@@ -113,9 +113,10 @@ impl Service {
         options: RemoveOptions,
         used: Used<'_>,
     ) -> Result<Vec<Removed>, ImageError> {
-        let id = self.store.find(text)?.id();
+        // A damaged one is not found, and can be removed.
+        let id = self.store.find(text).ok().map(|image| image.id());
         let removed = self.store.remove(text, options, used)?;
-        self.tell_removed(Some(id), &removed);
+        self.tell_removed(id, &removed);
         Ok(removed)
     }
 

@@ -83,7 +83,7 @@ impl Store {
     /// There is no such image.
     pub fn hold(&self, id: &ImageId) -> Result<Hold, StoreError> {
         let mut state = self.state();
-        if !state.index.images.contains_key(id) {
+        if self.view(&state, id).is_none() {
             return Err(StoreError::NoSuchImage(id.to_string()));
         }
         *state.holds.entry(*id).or_default() += 1;

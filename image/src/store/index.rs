@@ -89,12 +89,6 @@ impl Index {
         files::publish_bytes(&text, temporary, path)
     }
 
-    /// Takes all names off an image.
-    pub(super) fn forget_names(&mut self, id: &ImageId) {
-        self.tags.retain(|_, named| named != id);
-        self.digests.retain(|_, named| named != id);
-    }
-
     /// The full names of an image: with tags, and with digests.
     pub(super) fn names(&self, id: &ImageId) -> (Vec<&str>, Vec<&str>) {
         (

@@ -92,6 +92,7 @@ struct Inner {
 #[derive(Default)]
 struct State {
     index: Index,
+    /// Of every image that is offered. One in the index that is not here is damaged.
     configs: HashMap<ImageId, Arc<ImageConfig>>,
     /// Every layer that is there in both forms, by the digest of its blob.
     layers: HashMap<Digest, Layer>,
@@ -181,8 +182,9 @@ impl Store {
             tagged: None,
         };
         let mut state = self.state();
+        let whole = state.configs.contains_key(&id);
         self.change(&mut state, |index| {
-            let known = index.images.get(&id).cloned();
+            let known = index.images.get(&id).filter(|_| whole).cloned();
             let kept = known.filter(|_| !new.authoritative).unwrap_or(record);
             index.images.insert(id, kept);
             for name in &new.names {
@@ -229,11 +231,11 @@ impl Inner {
 }
 
 impl State {
-    /// Finds what of the index is really there; the rest is left out, so that it can be pulled
-    /// again.
+    /// Finds which images of the index are really there. The others are not offered, so that they
+    /// can be pulled again; but they stay in the index and keep what is left of their files: the
+    /// disk may read them the next time, and there may be no other copy.
     fn take_stock(&mut self, folders: &Folders) {
-        let images = std::mem::take(&mut self.index.images);
-        for (id, record) in images {
+        for (id, record) in &self.index.images {
             let config = fs::read(folders.blob(&id.0))
                 .ok()
                 .filter(|text| Digest::of(text) == id.0)
@@ -244,14 +246,12 @@ impl State {
                 });
             let (Some(config), true) = (config, whole) else {
                 log::warn!("image {id} is damaged and no longer offered");
-                self.index.forget_names(&id);
                 continue;
             };
             for layer in &record.layers {
                 self.layers.insert(layer.blob, layer.clone());
             }
-            self.configs.insert(id, Arc::new(config));
-            self.index.images.insert(id, record);
+            self.configs.insert(*id, Arc::new(config));
         }
     }
 }

@@ -87,6 +87,9 @@ impl Store {
         }
         let mut state = self.state();
         let id = state.index.find(source)?;
+        if self.view(&state, &id).is_none() {
+            return Err(StoreError::NoSuchImage(source.to_owned()));
+        }
         self.change(&mut state, |index| index.give_name(name, id))?;
         Ok(id)
     }

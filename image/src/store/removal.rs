@@ -89,7 +89,8 @@ impl Store {
         Ok(removed)
     }
 
-    /// Removes images that nothing uses and `wanted` wants away: those without a tag, or `all`.
+    /// Removes images that nothing uses and `wanted` wants away: those without a tag, or `all`; and
+    /// damaged ones without a name.
     ///
     /// # Errors
     ///
@@ -109,9 +110,12 @@ impl Store {
                 .images
                 .keys()
                 .filter(|id| state.obstacle(id, used).is_none())
-                .filter_map(|id| self.view(&state, id))
-                .filter(|image| (all || image.is_dangling()) && wanted(image))
-                .map(|image| image.id())
+                .filter(|id| match self.view(&state, id) {
+                    Some(image) => (all || image.is_dangling()) && wanted(&image),
+                    // A damaged one that nobody can name to remove it.
+                    None => state.index.all_names(**id).is_empty(),
+                })
+                .copied()
                 .collect();
             if going.is_empty() {
                 break;

@@ -163,6 +163,46 @@ fn image_with_a_missing_layer_is_not_offered() {
 }
 
 #[test]
+fn damaged_image_keeps_its_files_and_is_offered_again_when_it_is_whole() {
+    let all = Fixture::new();
+    let id = all.image(&["app"], &["a", "b"], None);
+    let path = all.store.inner.folders.blob(&all.store.image(&id).unwrap().layer_records()[0].blob);
+    let (blob, before) = (std::fs::read(&path).unwrap(), all.files());
+    std::fs::remove_file(&path).unwrap();
+
+    let all = all.reopen();
+    assert_eq!(all.files().len(), before.len() - 1);
+    assert!(!all.has(id) && all.store.images().is_empty());
+    assert!(matches!(all.store.find("app"), Err(StoreError::NoSuchImage(_))));
+    assert!(matches!(all.store.hold(&id), Err(StoreError::NoSuchImage(_))));
+    let name = "other".parse().unwrap();
+    assert!(matches!(all.store.tag("app", &name), Err(StoreError::NoSuchImage(_))));
+    // The index is written anew, and what is garbage goes.
+    all.image(&["another"], &["b"], None);
+    all.remove("another", false).unwrap();
+
+    std::fs::write(&path, blob).unwrap();
+    let all = all.reopen();
+    assert_eq!((all.store.find("app").unwrap().id(), all.files()), (id, before));
+}
+
+#[test]
+fn damaged_image_goes_by_its_name_or_is_taken_in_again() {
+    let all = Fixture::new();
+    let id = all.image(&["app"], &["a", "b"], None);
+    let break_it = |all: Fixture| {
+        std::fs::remove_file(&all.store.image(&id).unwrap().layers()[0]).unwrap();
+        all.reopen()
+    };
+    let all = break_it(all);
+    assert_eq!(all.image(&["app"], &["a", "b"], None), id);
+    assert!(all.has(id));
+    let all = break_it(all);
+    all.remove("app", false).unwrap();
+    assert_eq!(all.files(), [""; 0]);
+}
+
+#[test]
 fn index_of_a_newer_program_is_left_alone() {
     let all = Fixture::new();
     all.image(&["a"], &["a"], None);
