@@ -10,8 +10,9 @@ use anyhow::{Context, ensure};
 use crate::engine::TestEngine;
 use crate::leftovers::{descriptors_of, files_below, processes_of};
 
-/// Descriptors of a kind, and threads, that may be there for a moment: a connection that is about to
-/// be closed, a thread that waits for work. What leaks does so in each of many rounds.
+/// Descriptors of a kind, threads and files of volumes that may be there for a moment: a connection
+/// that is about to be closed, a thread that waits for work. What leaks does so in each of many
+/// rounds.
 const PASSING: usize = 8;
 
 /// How much more memory a process may have: caches and what allocators keep.
@@ -25,6 +26,8 @@ const DISK: u64 = 4 << 20;
 pub struct Holdings {
     /// Below the engine's folders.
     files: BTreeSet<PathBuf>,
+    /// Volumes that were removed and whose files go in the background.
+    leaving: usize,
     /// What those take of the disk, in bytes.
     disk: u64,
     /// Names of its programs and how many there are, the engine itself among them. Those that have
@@ -48,11 +51,14 @@ impl Holdings {
     ///
     /// The engine does not run.
     pub fn of(engine: &TestEngine) -> anyhow::Result<Self> {
-        let files: BTreeSet<_> = files_below(&engine.state())?
+        let mut files: BTreeSet<_> = files_below(&engine.state())?
             .union(&files_below(&engine.runtime())?)
             .cloned()
             .collect();
+        let found = files.len();
+        files.retain(|file| !file.to_string_lossy().contains("/volumes/.removed-"));
         let mut all = Self {
+            leaving: found - files.len(),
             disk: files.iter().map(|file| allocated(file)).sum(),
             files,
             programs: BTreeMap::new(),
@@ -93,6 +99,7 @@ impl Holdings {
     pub fn are_no_more_than(&self, before: &Self) -> anyhow::Result<()> {
         let new: Vec<_> = self.files.difference(&before.files).collect();
         ensure!(new.is_empty(), "files are left: {new:#?}");
+        ensure!(self.leaving <= PASSING, "{} files of removed volumes are left", self.leaving);
         let new: Vec<_> = self.kernel.difference(&before.kernel).collect();
         ensure!(new.is_empty(), "the kernel still has {new:#?}");
         let new: Vec<_> = self.links.difference(&before.links).collect();
