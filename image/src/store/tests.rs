@@ -203,6 +203,32 @@ fn damaged_image_goes_by_its_name_or_is_taken_in_again() {
 }
 
 #[test]
+fn damaged_image_that_is_taken_in_again_has_the_layers_of_then() {
+    let all = Fixture::new();
+    let id = all.image(&["app"], &["a"], None);
+    let layer = all.store.image(&id).unwrap().layer_records()[0].clone();
+    let config = all.store.document(&id.0).unwrap();
+    std::fs::remove_file(all.store.inner.folders.blob(&layer.blob)).unwrap();
+    let all = all.reopen();
+
+    let (blob, folders) = (b"packed otherwise", &all.store.inner.folders);
+    let layer = Layer { blob: Digest::of(blob), ..layer };
+    files::publish_bytes(blob, folders.temporary(), &folders.blob(&layer.blob)).unwrap();
+    let new = NewImage {
+        config,
+        manifest: b"another".to_vec(),
+        manifest_type: crate::manifest::OCI_MANIFEST.to_owned(),
+        layers: vec![layer.clone()],
+        parent: None,
+        names: vec![],
+        authoritative: false,
+    };
+    all.store.add(new, &mut all.store.lease()).unwrap();
+    let all = all.reopen();
+    assert_eq!(all.store.image(&id).unwrap().layer_records(), [layer]);
+}
+
+#[test]
 fn index_of_a_newer_program_is_left_alone() {
     let all = Fixture::new();
     all.image(&["a"], &["a"], None);
