@@ -140,7 +140,30 @@ def commands(box):
         got += raw.recv(100)
     raw.close()
     leave_by_keys(box)
+    detached(box)
     same(box.exec_run(["no-such-program"])[0], 127)
+
+
+def detached(box):
+    """A command that runs has no code yet."""
+    same(box.exec_run(["sleep", "1000"], detach=True)[0], None)
+    api = box.client.api
+    command = api.exec_create(box.id, ["sleep", "1000"])["Id"]
+    api.exec_start(command, detach=True)
+    running = api.exec_inspect(command)
+    same((running["Running"], running["ExitCode"]), (True, None))
+
+
+def of_little(client):
+    """Whoever names nothing but the image is shown the rest even so."""
+    api = client.api
+    made = api._post_json(api._url("/containers/create"), data={"Image": "busybox", "Cmd": ["echo", "hi"]})
+    box = client.containers.get(made.json()["Id"])
+    box.start()
+    same(box.wait()["StatusCode"], 0)
+    same(box.logs(), b"hi\n")
+    same(box.attrs["HostConfig"]["Privileged"], False)
+    box.remove()
 
 
 def leave_by_keys(box):
@@ -268,6 +291,7 @@ def main():
     files(box)
     views(client, box)
     changes(client, box, network)
+    of_little(client)
     ends(client, box, network, volume)
     end = client.containers.create("busybox", name="end")
     events.join(60)

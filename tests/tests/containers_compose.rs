@@ -79,6 +79,12 @@ fn application_of_three_services_lives_with_compose() -> anyhow::Result<()> {
     let said = String::from_utf8_lossy(&stranger.stderr);
     ensure!(said.contains("bad address 'site'"), "a name of another network: {said}");
 
+    // It looks for volumes in the image's document.
+    let before = app.engine.text(&["inspect", "--format", "{{.Id}}", "app_web_1"])?;
+    app.text(&["up", "-d", "--no-deps", "--force-recreate", "web"])?;
+    let after = app.engine.text(&["inspect", "--format", "{{.Id}}", "app_web_1"])?;
+    ensure!(before != after, "the container was not made anew: {after}");
+
     app.redis(&["set", "kept", "yes"])?;
     app.text(&["down"])?;
     assert_eq!(app.engine.text(&["ps", "-aq"])?, "");

@@ -10,6 +10,7 @@ use image::archive::Commit;
 use super::files::Access;
 use super::live::Container;
 use super::record::Phase;
+use super::spec::merge;
 use super::{ContainerError, Service, build_line};
 use crate::agent::Output;
 use crate::http::error::chain;
@@ -29,7 +30,7 @@ pub struct CommitRequest {
     pub pause: bool,
     /// Lines of a Dockerfile that change the configuration.
     pub changes: Vec<String>,
-    /// A configuration in place of the container's own.
+    /// A configuration that goes before the container's own.
     pub config: Option<ContainerConfig>,
 }
 
@@ -45,6 +46,7 @@ impl Service {
         let parent = self.ground.image(&record.image_id)?;
         let mut config = request.config.clone().unwrap_or_else(|| record.config.clone());
         build_line::apply(&mut config, &request.changes)?;
+        merge(&mut config, &image_part(&record.config))?;
         let commit = Commit {
             parent: Some(parent.id()),
             name,
@@ -126,7 +128,12 @@ fn name(request: &CommitRequest) -> Result<Option<Reference>, ContainerError> {
 fn image_config(
     config: &ContainerConfig,
 ) -> Result<image::config::ContainerConfig, ContainerError> {
-    let part = ImageConfig {
+    let part = serde_json::to_value(image_part(config)).and_then(serde_json::from_value);
+    part.map_err(|error| ContainerError::Invalid(error.to_string()))
+}
+
+fn image_part(config: &ContainerConfig) -> ImageConfig {
+    ImageConfig {
         user: config.user.clone(),
         exposed_ports: config.exposed_ports.clone(),
         env: config.env.clone(),
@@ -140,7 +147,5 @@ fn image_config(
         labels: config.labels.clone(),
         stop_signal: config.stop_signal.clone(),
         shell: config.shell.clone(),
-    };
-    let part = serde_json::to_value(part).and_then(serde_json::from_value);
-    part.map_err(|error| ContainerError::Invalid(error.to_string()))
+    }
 }

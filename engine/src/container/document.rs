@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use bollard_stubs::models::{
     ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerSummary,
-    ContainerSummaryHealth, ContainerSummaryHostConfig, ContainerSummaryNetworkSettings,
-    ContainerSummaryStateEnum, DriverData, HealthStatusEnum, MountPoint, NetworkSettings,
+    ContainerSummaryHealth, ContainerSummaryHealthStatusEnum, ContainerSummaryHostConfig,
+    ContainerSummaryNetworkSettings, ContainerSummaryStateEnum, DriverData, HealthStatusEnum,
+    MountPoint, NetworkSettings,
 };
 
 use super::live::{Container, lock};
@@ -53,6 +54,16 @@ impl Container {
             host_config: Some(record.host_config),
             ..ContainerInspectResponse::default()
         }
+    }
+
+    /// The address that was asked for on its first network.
+    #[must_use]
+    pub fn wanted_mac(&self) -> Option<String> {
+        self.with_record(|record| {
+            let network = record.host_config.network_mode.as_ref()?;
+            let mac = record.endpoints.get(network)?.mac_address.clone();
+            mac.filter(|mac| !mac.is_empty())
+        })
     }
 
     fn state_document(&self, state: &State) -> ContainerState {
@@ -104,8 +115,8 @@ impl Container {
                 networks: Some(home.network_documents().await),
             }),
             mounts: Some(record.mounts.iter().map(mount_point).collect()),
-            health: health.map(|(_, failing)| ContainerSummaryHealth {
-                status: None,
+            health: health.map(|(status, failing)| ContainerSummaryHealth {
+                status: Some(summary_health(status)),
                 failing_streak: Some(failing.into()),
             }),
             ..ContainerSummary::default()
@@ -178,6 +189,15 @@ fn summary_state(phase: Phase) -> ContainerSummaryStateEnum {
         Phase::Removing => ContainerSummaryStateEnum::REMOVING,
         Phase::Exited => ContainerSummaryStateEnum::EXITED,
         Phase::Dead => ContainerSummaryStateEnum::DEAD,
+    }
+}
+
+fn summary_health(status: HealthStatusEnum) -> ContainerSummaryHealthStatusEnum {
+    match status {
+        HealthStatusEnum::STARTING => ContainerSummaryHealthStatusEnum::STARTING,
+        HealthStatusEnum::HEALTHY => ContainerSummaryHealthStatusEnum::HEALTHY,
+        HealthStatusEnum::UNHEALTHY => ContainerSummaryHealthStatusEnum::UNHEALTHY,
+        _ => ContainerSummaryHealthStatusEnum::NONE,
     }
 }
 

@@ -125,10 +125,23 @@ impl Access {
         }
         let status = command.wait().await.map_err(self.failed(&path))?;
         if status.shell_code() != 0 {
+            self.refuse_file(&path).await?;
             let text = format!("failed to unpack into {path} (code {})", status.shell_code());
             return Err(ContainerError::Machine(text));
         }
         copied.map_err(ContainerError::io(TRANSFER))
+    }
+
+    /// What is no folder was the wrong place to unpack anything.
+    async fn refuse_file(&self, path: &str) -> Result<(), ContainerError> {
+        const KIND: u32 = 0o170_000;
+        const FILE: u32 = 0o100_000;
+        match self.status(path).await {
+            Ok(status) if status.mode & KIND == FILE => {
+                Err(ContainerError::Invalid("extraction point is not a directory".to_owned()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What differs from the image.

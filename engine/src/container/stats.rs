@@ -54,8 +54,8 @@ impl Container {
                 name: Some(format!("/{}", self.name())),
                 read: Some(never),
                 preread: Some(never),
-                cpu_stats: Some(ContainerCpuStats::default()),
-                precpu_stats: Some(ContainerCpuStats::default()),
+                cpu_stats: Some(no_cpu()),
+                precpu_stats: Some(no_cpu()),
                 memory_stats: Some(ContainerMemoryStats::default()),
                 pids_stats: Some(ContainerPidsStats::default()),
                 ..ContainerStatsResponse::default()
@@ -68,9 +68,7 @@ impl Container {
             read: Some(now.read),
             preread: Some(before.map_or(never, |before| before.read)),
             cpu_stats: Some(cpu(&now.container)),
-            precpu_stats: Some(
-                before.map_or_else(ContainerCpuStats::default, |before| cpu(&before.container)),
-            ),
+            precpu_stats: Some(before.map_or_else(no_cpu, |before| cpu(&before.container))),
             memory_stats: Some(self.memory(&now.container)),
             pids_stats: Some(ContainerPidsStats {
                 current: Some(now.container.pids),
@@ -102,6 +100,13 @@ impl Container {
 
 fn unlimited(limit: u64) -> u64 {
     if limit == 0 { u64::MAX } else { limit }
+}
+
+/// Where nothing was measured: what is not told of the machine says that there is no sense in
+/// the difference.
+fn no_cpu() -> ContainerCpuStats {
+    let nothing = cpu(&ContainerMetrics::default());
+    ContainerCpuStats { system_cpu_usage: None, online_cpus: None, ..nothing }
 }
 
 fn cpu(metrics: &ContainerMetrics) -> ContainerCpuStats {
@@ -159,6 +164,14 @@ fn networks(nets: &[NetMetrics]) -> HashMap<String, ContainerNetworkStats> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_not_measured_is_zero() {
+        let document = serde_json::json!(no_cpu());
+        assert_eq!(document["cpu_usage"]["total_usage"], 0);
+        assert_eq!(document["throttling_data"]["periods"], 0);
+        assert_eq!(document.get("system_cpu_usage"), None);
+    }
 
     #[test]
     fn the_loopback_is_no_network() {

@@ -4,13 +4,31 @@ use super::{Event, Kind};
 use crate::http::Filters;
 
 /// The filters that there are.
-pub const FILTERS: [&str; 9] =
-    ["container", "daemon", "event", "image", "label", "network", "scope", "type", "volume"];
+pub const FILTERS: [&str; 14] = [
+    "config",
+    "container",
+    "daemon",
+    "event",
+    "image",
+    "label",
+    "network",
+    "node",
+    "plugin",
+    "scope",
+    "secret",
+    "service",
+    "type",
+    "volume",
+];
+
+/// Kinds that there are none of here, so no event passes.
+const FOREIGN: [&str; 5] = ["config", "node", "plugin", "secret", "service"];
 
 /// Whether `event` passes all of `filters`.
 #[must_use]
 pub fn matches(filters: &Filters, event: &Event) -> bool {
     filters.any("event", |wanted| is_action(&event.action, wanted))
+        && !FOREIGN.iter().any(|kind| filters.has(kind))
         && filters.exact("type", event.kind.as_str())
         && filters.exact("scope", "local")
         && names(filters, "daemon", event, &[Kind::Daemon])

@@ -57,16 +57,27 @@ async fn collect(body: Body) -> Result<Bytes, ApiError> {
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let mut document = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut document).map_err(|error| {
-        let path = error.path().to_string();
-        let cause = error.into_inner();
-        ApiError::invalid(match path.as_str() {
-            "." => format!("invalid JSON: {cause}"),
-            _ => format!("invalid JSON: {path}: {cause}"),
-        })
-    })?;
+    let value = serde_path_to_error::deserialize(&mut document).map_err(wrong)?;
     document.end().map_err(|_| ApiError::invalid("unexpected content after JSON"))?;
     Ok(value)
+}
+
+/// A document as what it is.
+///
+/// # Errors
+///
+/// 400 if it is something else.
+pub fn typed<T: DeserializeOwned>(document: serde_json::Value) -> Result<T, ApiError> {
+    serde_path_to_error::deserialize(document).map_err(wrong)
+}
+
+fn wrong(error: serde_path_to_error::Error<serde_json::Error>) -> ApiError {
+    let path = error.path().to_string();
+    let cause = error.into_inner();
+    ApiError::invalid(match path.as_str() {
+        "." => format!("invalid JSON: {cause}"),
+        _ => format!("invalid JSON: {path}: {cause}"),
+    })
 }
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {

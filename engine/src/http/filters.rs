@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use regex_lite::{Regex, RegexBuilder};
 use serde::Deserialize;
 use time::OffsetDateTime;
 
@@ -77,19 +78,12 @@ impl Filters {
         self.any(name, |wanted| wanted == value)
     }
 
-    /// Whether a part of `name` is one of the values of `filter`; `^` and `$` stand for its ends.
+    /// The values of `filter` as names or regular expressions that fit a part of one.
     #[must_use]
-    pub fn name(&self, filter: &str, name: &str) -> bool {
-        self.any(filter, |wanted| {
-            let (start, wanted) = wanted.strip_prefix('^').map_or((false, wanted), |w| (true, w));
-            let (end, wanted) = wanted.strip_suffix('$').map_or((false, wanted), |w| (true, w));
-            match (start, end) {
-                (true, true) => name == wanted,
-                (true, false) => name.starts_with(wanted),
-                (false, true) => name.ends_with(wanted),
-                (false, false) => name.contains(wanted),
-            }
-        })
+    pub fn patterns(&self, filter: &str) -> Patterns {
+        let expression = |text: &str| RegexBuilder::new(text).size_limit(PATTERN_SIZE).build().ok();
+        let all = self.values(filter).map(|text| (text.to_owned(), expression(text)));
+        Patterns(all.collect())
     }
 
     /// A filter that is on or off.
@@ -135,6 +129,24 @@ impl Filters {
     pub fn labels_for_prune(&self, labels: &HashMap<String, String>) -> bool {
         self.labels("label", labels)
             && !self.values("label!").any(|wanted| has_label(labels, wanted))
+    }
+}
+
+/// Names that are wanted. One that is no regular expression fits itself only.
+#[derive(Clone, Debug)]
+pub struct Patterns(Vec<(String, Option<Regex>)>);
+
+/// Bytes that a regular expression may take.
+const PATTERN_SIZE: usize = 1 << 20;
+
+impl Patterns {
+    /// Whether one of them fits `name`, or there is none.
+    #[must_use]
+    pub fn fit(&self, name: &str) -> bool {
+        let fits = |(text, expression): &(String, Option<Regex>)| {
+            text == name || expression.as_ref().is_some_and(|it| it.is_match(name))
+        };
+        self.0.is_empty() || self.0.iter().any(fits)
     }
 }
 
@@ -200,8 +212,13 @@ mod tests {
     }
 
     #[test]
-    fn name_passes_by_a_part_and_by_its_ends() {
-        let passes = |json, name| Filters::parse(json).unwrap().name("name", name);
+    fn names_are_regular_expressions() {
+        let passes = |json, name| Filters::parse(json).unwrap().patterns("name").fit(name);
+        assert!(passes(r#"{"name":["^web_[0-9]+$"]}"#, "web_12"));
+        assert!(passes(r#"{"name":["^(web|db)_1$"]}"#, "db_1"));
+        assert!(passes(r#"{"name":["web("]}"#, "web("));
+        assert!(!passes(r#"{"name":["web("]}"#, "web"));
+        assert!(passes("{}", "web"));
         assert!(passes(r#"{"name":["eb"]}"#, "web_1"));
         assert!(passes(r#"{"name":["^web_1$"]}"#, "web_1"));
         assert!(!passes(r#"{"name":["^eb"]}"#, "web_1"));

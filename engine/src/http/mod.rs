@@ -5,6 +5,7 @@
 //! | [`serve`] | connections and their limits |
 //! | [`version`] | the version in a path |
 //! | [`error`], [`query`], [`filters`], [`body`] | what handlers take and fail with |
+//! | [`zero_values`], [`older_versions`] | documents as Docker's clients expect them |
 //! | [`lines`], [`multiplex`], [`hijack`] | answers that are streams |
 //! | the others | routes, a file for each kind of object |
 //!
@@ -21,6 +22,7 @@ mod images;
 pub mod lines;
 pub mod multiplex;
 mod networks;
+mod older_versions;
 #[cfg(test)]
 mod openapi;
 mod pods;
@@ -33,6 +35,7 @@ pub(crate) mod tests;
 pub mod version;
 mod vms;
 mod volumes;
+mod zero_values;
 
 use std::sync::Arc;
 

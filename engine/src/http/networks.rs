@@ -160,7 +160,7 @@ fn passes(filters: &Filters, network: &Network) -> bool {
         && filters.exact("scope", "local")
         && filters.exact("type", if network.predefined() { "builtin" } else { "custom" })
         && filters.any("id", |wanted| network.id.starts_with(wanted))
-        && filters.name("name", &network.name)
+        && filters.patterns("name").fit(&network.name)
         && filters.labels("label", &network.labels)
 }
 

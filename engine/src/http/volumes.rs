@@ -64,7 +64,7 @@ async fn list(State(engine): State<Shared>, query: Query) -> ApiResult<Json<Volu
         let shown = dangling.is_none_or(|dangling| dangling != used)
             && filters.exact("driver", LOCAL)
             && filters.labels("label", &volume.labels)
-            && filters.name("name", &volume.name);
+            && filters.patterns("name").fit(&volume.name);
         if shown {
             all.push(document(&engine.volumes, volume));
         }

@@ -73,6 +73,7 @@ impl Service {
             ("Os".to_owned(), "linux".to_owned()),
             ("Arch".to_owned(), ARCHITECTURE.to_owned()),
             ("KernelVersion".to_owned(), host.kernel.clone()),
+            ("Experimental".to_owned(), "false".to_owned()),
         ]);
         let component = SystemVersionComponents {
             name: "Engine".to_owned(),

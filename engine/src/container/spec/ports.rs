@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use bollard_stubs::models::{ContainerConfig, HostConfig};
+use bollard_stubs::models::{ContainerConfig, HostConfig, PortBinding};
 
 use super::SpecError;
 
@@ -92,7 +92,9 @@ pub(super) fn published(
     let mut all = Vec::new();
     for (port, bindings) in host.port_bindings.iter().flatten() {
         let container = parse_port(port)?;
-        for binding in bindings.iter().flatten() {
+        // One that says nothing is meant where there is none.
+        let bindings = bindings.as_deref().filter(|bindings| !bindings.is_empty());
+        for binding in bindings.unwrap_or(&[PortBinding::default()]) {
             let host_address = parse_address(binding.host_ip.as_deref().unwrap_or_default())?;
             let (first, last) = parse_range(binding.host_port.as_deref().unwrap_or_default())?;
             all.push(Published { container, host_address, first, last });
@@ -150,6 +152,14 @@ mod tests {
         assert_eq!((ports[0].first, ports[0].host_address), (0, None));
         assert_eq!((ports[1].first, ports[1].last), (8080, 8080));
         assert_eq!(ports[1].host_address, Some("127.0.0.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn port_without_a_binding_gets_any_of_the_host() {
+        let host = host(r#"{"PortBindings":{"80/tcp":[],"81/tcp":null}}"#);
+        let ports = published(&ContainerConfig::default(), &host).unwrap();
+        let found: Vec<_> = ports.iter().map(|port| (port.container.port, port.first)).collect();
+        assert_eq!(found, [(80, 0), (81, 0)]);
     }
 
     #[test]

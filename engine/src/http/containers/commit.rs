@@ -24,8 +24,7 @@ pub(super) async fn commit(
         comment: text("comment"),
         pause: query.flag_or("pause", true),
         changes: query.all("changes").map(str::to_owned).collect(),
-        // Clients send an empty one for none.
-        config: config.filter(|config| config.cmd.is_some() || config.entrypoint.is_some()),
+        config,
     };
     let id = engine.containers.commit(&container, request).await?;
     Ok((StatusCode::CREATED, Json(Made { id })))

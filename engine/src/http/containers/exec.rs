@@ -5,13 +5,14 @@ use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use bollard_stubs::models::{ExecConfig, ExecInspectResponse, ExecStartConfig};
+use bollard_stubs::models::{ExecConfig, ExecStartConfig};
 use serde::Deserialize;
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
 use super::super::hijack::Client;
 use super::super::multiplex::{Framing, Multiplexer, Output};
-use super::super::{ApiError, ApiResult, Hijack, JsonBody, Query, Shared, body};
+use super::super::{ApiError, ApiResult, Hijack, JsonBody, Query, Shared, body, zero_values};
 use super::attach::size;
 use super::{Made, find};
 use crate::container::ContainerError;
@@ -101,6 +102,8 @@ pub(super) async fn resize(
 pub(super) async fn inspect(
     State(engine): State<Shared>,
     Path(id): Path<String>,
-) -> ApiResult<Json<ExecInspectResponse>> {
-    Ok(Json(engine.containers.exec(&id)?.document()))
+) -> ApiResult<Json<Value>> {
+    let mut document = json!(engine.containers.exec(&id)?.document());
+    zero_values::in_exec(&mut document);
+    Ok(Json(document))
 }

@@ -1,4 +1,4 @@
-//! From create to remove.
+//! From start to remove.
 
 use std::time::Duration;
 
@@ -8,8 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use bollard_stubs::models::{
-    ContainerCreateBody, ContainerCreateResponse, ContainerUpdateBody, ContainerUpdateResponse,
-    ContainerWaitExitError, ContainerWaitResponse,
+    ContainerUpdateBody, ContainerUpdateResponse, ContainerWaitExitError, ContainerWaitResponse,
 };
 use futures_util::stream;
 
@@ -17,16 +16,6 @@ use super::super::{ApiError, ApiResult, JsonBody, Query, Shared};
 use super::find;
 use crate::container::life::{RemoveOptions, WaitCondition};
 use crate::container::spec::signal;
-
-pub(super) async fn create(
-    State(engine): State<Shared>,
-    query: Query,
-    JsonBody(body): JsonBody<ContainerCreateBody>,
-) -> ApiResult<(StatusCode, Json<ContainerCreateResponse>)> {
-    let created = engine.containers.create(query.text("name"), query.text("pod"), body).await?;
-    let (id, warnings) = (created.container.id.clone(), created.warnings);
-    Ok((StatusCode::CREATED, Json(ContainerCreateResponse { id, warnings })))
-}
 
 pub(super) async fn start(
     State(engine): State<Shared>,

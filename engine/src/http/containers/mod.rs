@@ -2,8 +2,10 @@
 
 mod attach;
 mod commit;
+mod create;
 mod exec;
 mod files;
+mod filter;
 mod life;
 mod list;
 mod networks;
@@ -29,7 +31,7 @@ struct Made {
 pub(super) fn routes() -> Router<Shared> {
     Router::new()
         .route("/containers/json", get(list::list))
-        .route("/containers/create", post(life::create))
+        .route("/containers/create", post(create::create))
         .route("/containers/prune", post(list::prune))
         .route("/containers/{id}", axum::routing::delete(life::remove))
         .route("/containers/{id}/json", get(list::inspect))

@@ -7,6 +7,7 @@ use bollard_stubs::models::{
     ImageSummary,
 };
 use image::Image;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -23,12 +24,12 @@ fn number(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
-pub(super) fn inspect(image: &Image) -> ImageInspect {
+pub(super) fn inspect(image: &Image) -> Value {
     let config = image.config();
     // Ours and Docker's are the same document; what the stubs do not know is left out.
     let run = serde_json::to_value(&config.config).and_then(serde_json::from_value);
     let layers = config.rootfs.diff_ids.iter().map(ToString::to_string).collect();
-    ImageInspect {
+    let mut document = json!(ImageInspect {
         id: Some(image.id().to_string()),
         repo_tags: Some(image.repo_tags()),
         repo_digests: Some(image.repo_digests()),
@@ -47,7 +48,11 @@ pub(super) fn inspect(image: &Image) -> ImageInspect {
             last_tag_time: image.last_tagged().map(OffsetDateTime::from),
         }),
         ..ImageInspect::default()
+    });
+    if let Some(parent) = image.parent() {
+        document["Parent"] = parent.to_string().into();
     }
+    document
 }
 
 /// `containers` and `shared` are -1 where they were not counted.

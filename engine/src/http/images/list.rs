@@ -6,16 +6,20 @@ use axum::Json;
 use axum::extract::State;
 use bollard_stubs::models::ImageSummary;
 use image::{Image, ImageId, Reference};
+use serde_json::{Value, json};
 
-use super::super::{ApiResult, Filters, Query, Shared};
+use super::super::{ApiResult, ApiVersion, Filters, Query, Shared, older_versions};
 use super::document;
 use crate::image_service::ImageError;
 
+const FILTERS: [&str; 7] = ["before", "dangling", "label", "label!", "reference", "since", "until"];
+
 pub(super) async fn list(
     State(engine): State<Shared>,
+    version: ApiVersion,
     query: Query,
-) -> ApiResult<Json<Vec<ImageSummary>>> {
-    let filters = query.filters(&["before", "dangling", "label", "reference", "since", "until"])?;
+) -> ApiResult<Json<Vec<Value>>> {
+    let filters = query.filters(&FILTERS)?;
     let chosen = Chosen::read(&engine, &filters, query.flag("all"))?;
     let mut images = engine.images.store().images();
     let parents: Vec<_> = images.iter().filter_map(Image::parent).collect();
@@ -26,7 +30,9 @@ pub(super) async fn list(
         // Of the names only those that were asked for.
         summary.repo_tags = called(image.tags(), &filters);
         summary.repo_digests = called(image.digests(), &filters);
-        summary
+        let mut document = json!(summary);
+        older_versions::listed_image(&mut document, version);
+        document
     });
     Ok(Json(summaries.collect()))
 }
@@ -86,12 +92,12 @@ impl<'a> Chosen<'a> {
             && self.before.is_none_or(|before| created < before)
             && self.since.is_none_or(|since| created > since)
             && self.until.is_none_or(|until| created <= until)
-            && self.filters.labels("label", &document::labels(image))
+            && self.filters.labels_for_prune(&document::labels(image))
             && self.filters.any("reference", |pattern| is_called(image, pattern))
     }
 }
 
-/// Whether a name of the image fits the pattern, with its tag or without.
+/// Whether a name of the image fits the pattern, as users write it or in full.
 fn is_called(image: &Image, pattern: &str) -> bool {
     image.tags().iter().chain(image.digests()).any(|name| name_fits(name, pattern))
 }
@@ -102,13 +108,8 @@ fn called(names: &[Reference], filters: &Filters) -> Vec<String> {
 }
 
 fn name_fits(name: &Reference, pattern: &str) -> bool {
-    let short = name.familiar_name();
-    let last = short.rsplit('/').next().unwrap_or_default();
-    let tagged = name.tag().map(|tag| format!("{last}:{tag}"));
-    fits(pattern, &name.familiar())
-        || fits(pattern, &short)
-        || fits(pattern, last)
-        || tagged.is_some_and(|tagged| fits(pattern, &tagged))
+    let forms = [name.familiar(), name.familiar_name(), name.to_string(), name.name()];
+    forms.iter().any(|form| fits(pattern, form))
 }
 
 /// `*` stands for any text without a slash, `?` for one character of it. Linear in the text for
@@ -144,7 +145,17 @@ fn fits(pattern: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::fits;
+    use super::{fits, name_fits};
+
+    #[test]
+    fn names_fit_as_users_write_them_and_in_full() {
+        let fits = |pattern: &str, name: &str| name_fits(&name.parse().unwrap(), pattern);
+        assert!(fits("app", "app:1"));
+        assert!(fits("docker.io/library/app:*", "app:1"));
+        assert!(fits("docker.io/team/app", "team/app:1"));
+        assert!(!fits("app", "team/app:1"));
+        assert!(!fits("app:1", "team/app:1"));
+    }
 
     #[test]
     fn stars_stop_at_slashes() {

@@ -18,7 +18,7 @@ use image::Reference;
 use image::store::{RemoveOptions, Removed};
 
 pub(super) use self::list::summaries;
-use super::{ApiError, ApiResult, Query, Shared};
+use super::{ApiError, ApiResult, ApiVersion, Query, Shared, older_versions};
 use crate::image_service::{ImageError, user_of};
 
 pub(super) fn routes() -> Router<Shared> {
@@ -33,10 +33,16 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/distribution/{*rest}", get(distribution))
 }
 
-async fn look(State(engine): State<Shared>, Path(rest): Path<String>) -> ApiResult {
+async fn look(
+    State(engine): State<Shared>,
+    version: ApiVersion,
+    Path(rest): Path<String>,
+) -> ApiResult {
     let find = |name: &str| engine.images.store().find(name).map_err(ImageError::from);
     if let Some(name) = rest.strip_suffix("/json") {
-        return Ok(Json(document::inspect(&find(name)?)).into_response());
+        let mut document = document::inspect(&find(name)?);
+        older_versions::image(&mut document, version);
+        return Ok(Json(document).into_response());
     }
     if let Some(name) = rest.strip_suffix("/history") {
         return Ok(Json(document::history(&find(name)?)).into_response());
@@ -116,6 +122,20 @@ async fn prune(State(engine): State<Shared>, query: Query) -> ApiResult<Json<Ima
         images_deleted: Some(report.removed.into_iter().map(item).collect()),
         space_reclaimed: i64::try_from(report.reclaimed).ok(),
     }))
+}
+
+/// Whether an image that is here is made for a platform. Clients pull what is not found.
+pub(super) fn check_platform(engine: &Shared, name: &str, platform: &str) -> ApiResult<()> {
+    let wanted = transfer::platform(platform)?;
+    let Ok(image) = engine.images.store().find(name) else { return Ok(()) };
+    let actual = image.config().platform();
+    if actual.serves(&wanted) {
+        return Ok(());
+    }
+    Err(ApiError::not_found(format!(
+        "image with reference {name} was found but does not match the specified platform: wanted \
+         {wanted}, actual: {actual}"
+    )))
 }
 
 fn item(removed: Removed) -> ImageDeleteResponseItem {
