@@ -5,7 +5,7 @@
 mod error;
 mod usage;
 
-use image::registry::{Credentials, PullOptions, Pulled, Pushed, Registries, Settings};
+use image::registry::{Credentials, Found, PullOptions, Pulled, Pushed, Registries, Settings};
 use image::registry::{Observer, RegistryError};
 use image::store::{PruneReport, RemoveOptions, Removed, Use};
 use image::{Image, ImageId, Reference, Store};
@@ -78,6 +78,37 @@ impl Service {
         let pushed = pushing.await??;
         self.tell("push", &name.familiar(), &name.familiar());
         Ok(pushed)
+    }
+
+    /// Looks what a registry has under a name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Registries::look`].
+    pub async fn look(
+        &self,
+        name: &Reference,
+        credentials: Credentials,
+    ) -> Result<Found, ImageError> {
+        let (registries, name) = (self.registries.clone(), name.clone());
+        let looking = apart(move || async move { registries.look(&name, &credentials).await });
+        Ok(looking.await??)
+    }
+
+    /// The names with tags that a registry has of a repository.
+    ///
+    /// # Errors
+    ///
+    /// As [`Registries::tags`].
+    pub async fn names(
+        &self,
+        repository: &Reference,
+        credentials: Credentials,
+    ) -> Result<Vec<Reference>, ImageError> {
+        let (registries, wanted) = (self.registries.clone(), repository.clone());
+        let asking = apart(move || async move { registries.tags(&wanted, &credentials).await });
+        let names = asking.await??.into_iter().map(|tag| repository.with_tag(&tag));
+        Ok(names.collect::<Result<_, _>>()?)
     }
 
     /// Whether a registry takes credentials.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// What a registry, or the server of its tokens, is shown.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -39,15 +39,25 @@ pub enum InvalidCredentials {
 }
 
 /// Docker's form of credentials, in its configuration and in requests. Unknown fields are
-/// ignored, and so is everything that Docker's clients send beside them.
+/// ignored, and so is everything that Docker's clients send beside them. Clients in Python pass on
+/// the names that credential helpers use; others say `null` for what they do not have.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct AuthConfig {
+    #[serde(alias = "Username", deserialize_with = "text")]
     username: String,
+    #[serde(alias = "Password", deserialize_with = "text")]
     password: String,
+    #[serde(alias = "Auth", deserialize_with = "text")]
     auth: String,
+    #[serde(alias = "IdentityToken", deserialize_with = "text")]
     identitytoken: String,
+    #[serde(alias = "RegistryToken", deserialize_with = "text")]
     registrytoken: String,
+}
+
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 impl Credentials {
@@ -142,6 +152,16 @@ mod tests {
     fn auth_holds_user_and_password() {
         let json = format!(r#"{{"auth":"{}"}}"#, STANDARD.encode("me:se:cret"));
         assert_eq!(Credentials::from_json(json.as_bytes()).unwrap(), basic("me", "se:cret"));
+    }
+
+    #[test]
+    fn null_is_nothing_and_capitals_mean_the_same() {
+        let json = br#"{"username":"me","password":"p","auth":null,"identitytoken":null}"#;
+        assert_eq!(Credentials::from_json(json).unwrap(), basic("me", "p"));
+        let json = br#"{"ServerAddress":"x","Username":"me","Password":"p"}"#;
+        assert_eq!(Credentials::from_json(json).unwrap(), basic("me", "p"));
+        let json = br#"{"Username":"<token>","IdentityToken":"t"}"#;
+        assert_eq!(Credentials::from_json(json).unwrap(), Credentials::Identity("t".to_owned()));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LINK, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 use tokio::sync::Mutex;
@@ -48,6 +48,12 @@ struct Token {
     token: String,
     #[serde(default)]
     access_token: String,
+}
+
+#[derive(Deserialize)]
+struct Tags {
+    /// Absent, or null, where there are none.
+    tags: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -111,6 +117,19 @@ impl Session {
         let bytes = self.read(response, &what, MAX_MANIFEST).await?;
         check(&what, &bytes, wanted.parse().ok())?;
         Ok(bytes)
+    }
+
+    /// A page of the repository's tags, and where the next one is.
+    pub(super) async fn tags(&self, url: Url) -> Result<(Vec<String>, Option<Url>), RegistryError> {
+        let what = format!("tags of {}", self.familiar());
+        let response = self.send(Method::GET, url, |request| request).await?;
+        let response = self.expect(response, &what, &[StatusCode::OK]).await?;
+        let next = next_page(response.headers()).and_then(|next| self.join(&next));
+        let next = next.filter(|next| next.origin() == self.base.origin());
+        let text = self.read(response, &what, MAX_MANIFEST).await?;
+        let page: Tags = serde_json::from_slice(&text)
+            .map_err(|_| self.unusable(&what, "it is not the JSON that is expected"))?;
+        Ok((page.tags.unwrap_or_default(), next))
     }
 
     /// A small blob, as bytes whose digest is right.
@@ -358,6 +377,13 @@ fn check(what: &str, bytes: &[u8], expected: Option<Digest>) -> Result<(), Regis
         Some(expected) => Err(RegistryError::Digest { what: what.to_owned(), expected, found }),
         None => Ok(()),
     }
+}
+
+/// The target of `Link: <target>; rel="next"`.
+fn next_page(headers: &HeaderMap) -> Option<String> {
+    let link = headers.get(LINK)?.to_str().ok()?;
+    let (target, relation) = link.trim().strip_prefix('<')?.split_once('>')?;
+    relation.contains("next").then(|| target.to_owned())
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {

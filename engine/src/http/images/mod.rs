@@ -30,7 +30,7 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/images/prune", post(prune))
         .route("/images/{*rest}", get(look).post(change).delete(remove))
         .route("/auth", post(transfer::auth))
-        .route("/distribution/{*rest}", get(distribution))
+        .route("/distribution/{*rest}", get(transfer::look))
 }
 
 async fn look(
@@ -153,8 +153,4 @@ async fn blocking<T: Send + 'static>(
 ) -> ApiResult<T> {
     let done = tokio::task::spawn_blocking(act).await;
     Ok(done.map_err(|_| ApiError::unavailable("the engine is ending"))??)
-}
-
-async fn distribution() -> ApiError {
-    ApiError::unsupported("inspecting images in registries is not supported by this engine yet")
 }

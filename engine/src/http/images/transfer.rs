@@ -2,11 +2,11 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use bollard_stubs::models::AuthResponse;
-use image::Platform;
+use bollard_stubs::models::{AuthResponse, DistributionInspect, OciDescriptor, OciPlatform};
 use image::registry::{Credentials, Observer, Phase, Progress, PullOptions, RegistryError};
+use image::{Image, Platform, Reference};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -28,29 +28,39 @@ pub(super) async fn create(
     let Some(from) = query.text("fromImage") else {
         return super::archive::import(engine, &query, body).await;
     };
-    let name = reference(from, query.text("tag").unwrap_or_default())?;
+    // All tags of a repository may be asked for by a colon without one.
+    let from = from.strip_suffix(':').unwrap_or(from);
+    let tag = query.text("tag").unwrap_or_default();
+    let name = reference(from, tag)?;
+    let all = is_repository(from, tag);
     let platform = match query.text("platform") {
         Some(text) => Some(platform(text)?),
         None => None,
     };
-    let credentials = credentials(&headers)?;
+    let credentials = credentials(&headers);
     let (observer, steps) = observer();
+    let mut first = json!({ "status": format!("Pulling from {}", name.repository()) });
+    if !all {
+        first["id"] = name.wanted().into();
+    }
     let pulling = async move {
         let options = PullOptions { platform, credentials, observer };
-        let pulled = engine.images.pull(&name, options).await?;
-        let outcome = if pulled.up_to_date {
-            "Image is up to date for"
-        } else {
-            "Downloaded newer image for"
+        let names = match all {
+            true => engine.images.names(&name, options.credentials.clone()).await?,
+            false => vec![name],
         };
-        Ok(vec![
-            json!({ "status": format!("Digest: {}", pulled.digest) }),
-            json!({ "status": format!("Status: {outcome} {}", name.familiar()) }),
-        ])
+        let mut lines = Vec::new();
+        for name in names {
+            let pulled = engine.images.pull(&name, options.clone()).await?;
+            let outcome = match pulled.up_to_date {
+                true => "Image is up to date for",
+                false => "Downloaded newer image for",
+            };
+            lines.push(json!({ "status": format!("Digest: {}", pulled.digest) }));
+            lines.push(json!({ "status": format!("Status: {outcome} {}", name.familiar()) }));
+        }
+        Ok(lines)
     };
-    let name = reference(from, query.text("tag").unwrap_or_default())?;
-    let status = format!("Pulling from {}", name.repository());
-    let first = json!({ "status": status, "id": name.wanted() });
     stream(first, steps, pulling).await
 }
 
@@ -60,25 +70,81 @@ pub(super) async fn push(
     query: &Query,
     headers: &HeaderMap,
 ) -> ApiResult {
-    let name = reference(name, query.text("tag").unwrap_or_default())?;
-    let credentials = credentials(headers)?;
+    let (path, tag) = (name, query.text("tag").unwrap_or_default());
+    let name = reference(path, tag)?;
+    let names = match is_repository(path, tag) {
+        true => tags_of(engine, &name)?,
+        false => vec![name.clone()],
+    };
+    let credentials = credentials(headers);
     let (observer, steps) = observer();
     let first = json!({
         "status": format!("The push refers to repository [{}]", name.name()),
     });
     let engine = Shared::clone(engine);
     let pushing = async move {
-        let pushed = engine.images.push(&name, credentials, observer).await?;
-        let (tag, digest, size) = (name.wanted(), pushed.digest.to_string(), pushed.size);
-        Ok(vec![
-            json!({ "status": format!("{tag}: digest: {digest} size: {size}") }),
-            json!({
+        let mut lines = Vec::new();
+        for name in names {
+            let (credentials, observer) = (credentials.clone(), observer.clone());
+            let pushed = engine.images.push(&name, credentials, observer).await?;
+            let (tag, digest, size) = (name.wanted(), pushed.digest.to_string(), pushed.size);
+            lines.push(json!({ "status": format!("{tag}: digest: {digest} size: {size}") }));
+            lines.push(json!({
                 "progressDetail": {},
                 "aux": { "Tag": tag, "Digest": digest, "Size": size },
-            }),
-        ])
+            }));
+        }
+        Ok(lines)
     };
     stream(first, steps, pushing).await
+}
+
+/// Whether a name without a tag and a digest is meant, which is a repository with all that it has.
+fn is_repository(name: &str, tag: &str) -> bool {
+    let last = name.rsplit('/').next().unwrap_or(name);
+    tag.is_empty() && !last.contains([':', '@'])
+}
+
+/// The names that images have here in the repository of `name`.
+fn tags_of(engine: &Shared, name: &Reference) -> ApiResult<Vec<Reference>> {
+    let images = engine.images.store().images();
+    let all = images.iter().flat_map(Image::tags).filter(|tag| tag.name() == name.name());
+    let mut all: Vec<_> = all.cloned().collect();
+    all.sort_unstable();
+    if all.is_empty() {
+        return Err(ApiError::not_found(format!(
+            "An image does not exist locally with the tag: {}",
+            name.familiar_name()
+        )));
+    }
+    Ok(all)
+}
+
+/// `GET /distribution/NAME/json`.
+pub(super) async fn look(
+    State(engine): State<Shared>,
+    Path(rest): Path<String>,
+    headers: HeaderMap,
+) -> ApiResult<Json<DistributionInspect>> {
+    let name = rest.strip_suffix("/json").ok_or_else(|| ApiError::not_found("page not found"))?;
+    let found = engine.images.look(&reference(name, "")?, credentials(&headers)).await?;
+    let text = |text: String| Some(text).filter(|text| !text.is_empty());
+    let platforms = found.platforms.into_iter().map(|platform| OciPlatform {
+        architecture: Some(platform.architecture),
+        os: Some(platform.os),
+        os_version: text(platform.os_version),
+        os_features: None,
+        variant: text(platform.variant),
+    });
+    Ok(Json(DistributionInspect {
+        descriptor: OciDescriptor {
+            media_type: Some(found.media_type),
+            digest: Some(found.digest.to_string()),
+            size: i64::try_from(found.size).ok(),
+            ..OciDescriptor::default()
+        },
+        platforms: platforms.collect(),
+    }))
 }
 
 fn observer() -> (Observer, mpsc::Receiver<Progress>) {
@@ -183,11 +249,13 @@ fn document(progress: &Progress) -> Value {
     json!({ "status": status, "progressDetail": detail, "id": id })
 }
 
-fn credentials(headers: &HeaderMap) -> ApiResult<Credentials> {
-    let Some(value) = headers.get("x-registry-auth") else { return Ok(Credentials::Anonymous) };
-    let value = value.to_str().unwrap_or("invalid");
-    Credentials::from_header(value)
-        .map_err(|error| ApiError::invalid(format!("invalid X-Registry-Auth header: {error}")))
+/// What cannot be read is nobody, as with Docker: it is the registry that refuses.
+fn credentials(headers: &HeaderMap) -> Credentials {
+    let value = headers.get("x-registry-auth").and_then(|value| value.to_str().ok());
+    Credentials::from_header(value.unwrap_or_default()).unwrap_or_else(|error| {
+        log::warn!("X-Registry-Auth is ignored: {error}");
+        Credentials::Anonymous
+    })
 }
 
 pub(super) fn platform(text: &str) -> ApiResult<Platform> {
@@ -203,7 +271,8 @@ pub(super) async fn auth(
     let credentials = Credentials::from_json(&bytes)
         .map_err(|error| ApiError::invalid(format!("invalid JSON: {error}")))?;
     let address: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-    let registry = registry(address["serveraddress"].as_str().unwrap_or_default());
+    let address = address["serveraddress"].as_str().or_else(|| address["ServerAddress"].as_str());
+    let registry = registry(address.unwrap_or_default());
     engine.images.login(&registry, credentials).await.map_err(|error| match error {
         ImageError::Registry(RegistryError::Denied { .. }) => {
             let text = format!("login attempt to {registry} failed: {error}");
@@ -227,6 +296,7 @@ fn registry(address: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderName;
     use image::Digest;
 
     use super::*;
@@ -237,6 +307,28 @@ mod tests {
         assert_eq!(registry(""), "docker.io");
         assert_eq!(registry("http://localhost:5000/v2/"), "localhost:5000");
         assert_eq!(registry("registry.example"), "registry.example");
+    }
+
+    #[test]
+    fn names_without_a_tag_are_repositories() {
+        assert!(is_repository("localhost:5000/app", ""));
+        for (name, tag) in [("app", "1"), ("app:1", ""), ("app@sha256:0", "")] {
+            assert!(!is_repository(name, tag), "{name} {tag}");
+        }
+    }
+
+    #[test]
+    fn credentials_that_cannot_be_read_are_nobody_s() {
+        let of = |value: &'static str| {
+            let value = axum::http::HeaderValue::from_static(value);
+            credentials(&HeaderMap::from_iter([(
+                HeaderName::from_static("x-registry-auth"),
+                value,
+            )]))
+        };
+        assert_eq!(of("what is this"), Credentials::Anonymous);
+        assert_eq!(of("e30="), Credentials::Anonymous);
+        assert_eq!(credentials(&HeaderMap::new()), Credentials::Anonymous);
     }
 
     #[tokio::test]

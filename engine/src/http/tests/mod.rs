@@ -2,6 +2,7 @@
 
 mod containers;
 mod docker_cli;
+mod documents;
 mod hostile;
 mod images;
 mod pods;

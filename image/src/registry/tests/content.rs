@@ -231,6 +231,43 @@ async fn list_in_a_list_is_refused() {
     assert!(chain(&error).contains("has another in it"), "{}", chain(&error));
 }
 
+#[tokio::test]
+async fn what_a_registry_has_is_looked_at() {
+    let sample = Sample::of(b"hello");
+    let list = list_of(&sample, &["arm64", "amd64"]);
+    let (text, image) = (list.clone(), Digest::of(&sample.manifest));
+    let server = Server::start(move |request| match request.path.ends_with("/1") {
+        true => Reply::ok(text.clone()),
+        false => sample.answer(request),
+    })
+    .await;
+    let registries = Client::new().registries;
+    let found = registries.look(&name(&server), &Credentials::Anonymous).await.unwrap();
+    assert_eq!((found.digest, found.size), (Digest::of(list.as_bytes()), list.len() as u64));
+    let platforms: Vec<_> = found.platforms.iter().map(ToString::to_string).collect();
+    assert_eq!(platforms, ["linux/arm64", "linux/amd64"]);
+    let one = name(&server).with_digest(image);
+    let found = registries.look(&one, &Credentials::Anonymous).await.unwrap();
+    assert_eq!((found.media_type.as_str(), found.digest), (OCI_MANIFEST, image));
+    assert_eq!(found.platforms.len(), 1);
+}
+
+#[tokio::test]
+async fn tags_are_read_page_by_page() {
+    let server = Server::start(|request| match request.path.as_str() {
+        "/v2/team/app/tags/list" => Reply::ok(r#"{"name":"team/app","tags":["1","2"]}"#)
+            .header("Link", "</v2/team/app/tags/list?last=2>; rel=\"next\""),
+        "/v2/team/app/tags/list?last=2" => Reply::ok(r#"{"tags":["3"]}"#),
+        _ => Reply::ok(r#"{"tags":null}"#),
+    })
+    .await;
+    let registries = Client::new().registries;
+    let anonymous = Credentials::Anonymous;
+    assert_eq!(registries.tags(&name(&server), &anonymous).await.unwrap(), ["1", "2", "3"]);
+    let empty = format!("{}/empty", server.address).parse().unwrap();
+    assert_eq!(registries.tags(&empty, &anonymous).await.unwrap(), [""; 0]);
+}
+
 fn list_of(sample: &Sample, architectures: &[&str]) -> String {
     let manifests: Vec<_> = architectures
         .iter()
