@@ -37,6 +37,9 @@ pub use socket::VsockSocket;
 const INLINE: u32 = 4096;
 /// The protocol's version that brought that.
 const INLINE_SINCE: u32 = 2;
+/// What an agent does at once may take it so long. A guest that hangs is not waited for: it may
+/// be hostile, out of memory, or a machine that somebody paused.
+const AT_ONCE: Duration = Duration::from_secs(10);
 
 /// A request to the agent failed.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +50,9 @@ pub enum AgentError {
     /// The connection to the agent ended.
     #[error("Lost the connection to the agent")]
     Lost,
+    /// The agent did not answer in time. It may still do what it was asked for.
+    #[error("The agent did not answer within {0:?}")]
+    Late(Duration),
     /// The agent's reply does not fit the request.
     #[error("The agent answered with the wrong kind of message")]
     Unexpected,
@@ -136,6 +142,11 @@ impl Agent {
         }
     }
 
+    /// As [`Self::act`], for what an agent does at once.
+    pub async fn act_at_once(&self, request: Request) -> Result<(), AgentError> {
+        at_once(self.act(request)).await
+    }
+
     /// Runs a command, with its streams.
     pub async fn exec(&self, mut exec: Exec) -> Result<Command, AgentError> {
         let streams = command::streams_of(&exec);
@@ -205,6 +216,21 @@ impl Agent {
     }
 }
 
+/// What comes of something that an agent does at once.
+pub async fn at_once<T>(
+    work: impl Future<Output = Result<T, AgentError>>,
+) -> Result<T, AgentError> {
+    within(AT_ONCE, work).await
+}
+
+/// What comes of something that an agent does, in at most `limit`.
+pub async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, AgentError>>,
+) -> Result<T, AgentError> {
+    timeout(limit, work).await.unwrap_or(Err(AgentError::Late(limit)))
+}
+
 /// The frame of a message, which has no limit that a greeting could exceed.
 fn frame_of(id: u64, request: Request) -> Result<Vec<u8>, FrameTooLong> {
     let mut bytes = Vec::new();
@@ -221,4 +247,4 @@ async fn exited(mut replies: Replies) -> Result<ExitStatus, AgentError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

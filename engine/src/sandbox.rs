@@ -17,6 +17,8 @@ mod document;
 mod guest;
 mod life;
 mod monitor;
+#[cfg(test)]
+mod played;
 mod reconcile;
 mod spec;
 mod start;
@@ -37,6 +39,8 @@ pub use document::{CardEnd, DocumentError, console_limit};
 pub use guest::{Guest, GuestError, GuestOverrides};
 pub use launch::{EndRecord, events};
 pub use life::Sandbox;
+#[cfg(test)]
+pub(crate) use played::PlayedMachine;
 pub use spec::{Cable, Card, Disk, DiskContent, SandboxSpec, Share};
 pub use start::Adopted;
 pub use vm::{ControlError, Vm};

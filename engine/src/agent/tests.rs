@@ -18,24 +18,23 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// A monitor's socket, behind which a test plays the guest.
 struct Guest {
     folder: tempfile::TempDir,
+    behind: Played,
+}
+
+/// A guest that a test plays.
+pub(crate) struct Played {
     listener: UnixListener,
 }
 
 impl Guest {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let listener = UnixListener::bind(folder.path().join("v.sock")).unwrap();
-        Self { folder, listener }
+        let behind = Played::at(&folder.path().join("v.sock"));
+        Self { folder, behind }
     }
 
-    /// Accepts a connection to the agent's port.
     async fn accept(&self) -> UnixStream {
-        let (mut stream, _) = self.listener.accept().await.unwrap();
-        let mut request = [0; 13];
-        stream.read_exact(&mut request).await.unwrap();
-        assert_eq!(&request, b"CONNECT 1024\n");
-        stream.write_all(b"OK 5000\n").await.unwrap();
-        stream
+        self.behind.accept().await
     }
 
     /// A client and the guest's end of its control connection.
@@ -46,20 +45,45 @@ impl Guest {
     /// The same with an agent that speaks these versions.
     async fn greeted_by(&self, versions: Versions) -> (Agent, UnixStream) {
         let path = self.folder.path().join("v.sock");
-        let guest = async {
-            let mut stream = self.accept().await;
-            assert!(matches!(next(&stream).await.request, Some(Request::Open(_))));
-            let hello = Hello { versions: Some(versions), ..Hello::default() };
-            reply(&mut stream, 0, Reply::Hello(hello)).await;
-            stream
-        };
-        let (agent, stream) = tokio::join!(Agent::connect(&path, LIMIT), guest);
+        let greeting = self.behind.greet_by(versions);
+        let (agent, stream) = tokio::join!(Agent::connect(&path, LIMIT), greeting);
         (agent.unwrap(), stream)
     }
 }
 
+impl Played {
+    /// Behind a monitor's socket.
+    pub(crate) fn at(path: &Path) -> Self {
+        Self { listener: UnixListener::bind(path).unwrap() }
+    }
+
+    /// Accepts a connection to the agent's port.
+    pub(crate) async fn accept(&self) -> UnixStream {
+        let (mut stream, _) = self.listener.accept().await.unwrap();
+        let mut request = [0; 13];
+        stream.read_exact(&mut request).await.unwrap();
+        assert_eq!(&request, b"CONNECT 1024\n");
+        stream.write_all(b"OK 5000\n").await.unwrap();
+        stream
+    }
+
+    /// Greets a client: the guest's end of the control connection.
+    pub(crate) async fn greet(&self) -> UnixStream {
+        self.greet_by(version::OURS).await
+    }
+
+    /// The same with an agent that speaks these versions.
+    async fn greet_by(&self, versions: Versions) -> UnixStream {
+        let mut stream = self.accept().await;
+        assert!(matches!(next(&stream).await.request, Some(Request::Open(_))));
+        let hello = Hello { versions: Some(versions), ..Hello::default() };
+        reply(&mut stream, 0, Reply::Hello(hello)).await;
+        stream
+    }
+}
+
 /// The next message from the host.
-async fn next(stream: &UnixStream) -> ToAgent {
+pub(crate) async fn next(stream: &UnixStream) -> ToAgent {
     let mut decoder = frame::Decoder::default();
     loop {
         stream.readable().await.unwrap();
@@ -80,7 +104,7 @@ impl std::io::Read for Blocking<'_> {
     }
 }
 
-async fn reply(stream: &mut UnixStream, id: u64, reply: Reply) {
+pub(crate) async fn reply(stream: &mut UnixStream, id: u64, reply: Reply) {
     let mut bytes = Vec::new();
     frame::encode(&FromAgent { id, reply: Some(reply) }, &mut bytes).unwrap();
     stream.write_all(&bytes).await.unwrap();

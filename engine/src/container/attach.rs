@@ -75,7 +75,7 @@ impl Container {
         let run = self.running()?;
         let size = Some(Terminal { rows: rows.into(), columns: columns.into() });
         let resize = Request::Resize(Resize { session: run.session, size });
-        let resized = run.machine.agent().act(resize).await;
+        let resized = run.machine.agent().act_at_once(resize).await;
         resized.map_err(|error| ContainerError::Machine(chain(&error)))?;
         let size = [("height", rows.to_string()), ("width", columns.to_string())];
         self.emit("resize", &size);
@@ -92,7 +92,7 @@ impl Container {
             // The connection first: the agent ends the input behind the last byte that came.
             self.streams.input.close();
             let close = Request::CloseInput(CloseInput { session: run.session });
-            if let Err(error) = run.machine.agent().act(close).await {
+            if let Err(error) = run.machine.agent().act_at_once(close).await {
                 log::debug!("container {}: end of input: {error}", self.id);
             }
         }

@@ -4,6 +4,7 @@
 //! ended when the work is done.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use agent_protocol::message::{
     FailureKind, PathStatus, ReadArchive, ReadChanges, Reply, Request, StatPath, Stream,
@@ -17,7 +18,7 @@ use super::ContainerError;
 use super::live::Container;
 use super::machine::Machine;
 use super::record::Phase;
-use crate::agent::{AgentError, Command};
+use crate::agent::{AgentError, Command, at_once, within};
 use crate::http::error::chain;
 
 /// The machine in which a container's files are, for as long as this lives.
@@ -36,6 +37,10 @@ struct Temporary {
     is_pods: bool,
     _operation: OwnedMutexGuard<()>,
 }
+
+/// A guest that has been given all may take so long to be done with it, as may one that has given
+/// all to say so.
+const LAST_FILES: Duration = Duration::from_secs(60);
 
 /// Why a transfer ended early.
 const TRANSFER: &str = "the transfer of files with the container broke off";
@@ -74,7 +79,12 @@ impl Access {
 
     /// Has something done in its machine.
     pub(super) async fn act(&self, request: Request) -> Result<(), ContainerError> {
-        self.machine.agent().act(request).await.map_err(self.failed("/"))
+        self.machine.agent().act_at_once(request).await.map_err(self.failed("/"))
+    }
+
+    /// Begins a transfer.
+    async fn begin(&self, request: Request, stream: Stream) -> Result<Command, AgentError> {
+        at_once(self.machine.agent().start(request, &[stream])).await
     }
 
     fn failed(&self, path: &str) -> impl FnOnce(AgentError) -> ContainerError + use<> {
@@ -89,7 +99,8 @@ impl Access {
     pub async fn status(&self, path: &str) -> Result<PathStatus, ContainerError> {
         let id = self.container.id.clone();
         let stat = Request::StatPath(StatPath { id, path: path.as_bytes().to_vec() });
-        match self.machine.agent().request(stat).await.map_err(self.failed(path))? {
+        let status = at_once(self.machine.agent().request(stat)).await;
+        match status.map_err(self.failed(path))? {
             Reply::PathStatus(status) => Ok(status),
             _ => Err(ContainerError::Machine(AgentError::Unexpected.to_string())),
         }
@@ -99,8 +110,7 @@ impl Access {
     pub async fn read(&self, read: ReadArchive) -> Result<Command, ContainerError> {
         let path = String::from_utf8_lossy(&read.path).into_owned();
         let read = ReadArchive { id: self.container.id.clone(), ..read };
-        let agent = self.machine.agent();
-        let begun = agent.start(Request::ReadArchive(read), &[Stream::Stdout]).await;
+        let begun = self.begin(Request::ReadArchive(read), Stream::Stdout).await;
         begun.map_err(self.failed(&path))
     }
 
@@ -112,8 +122,7 @@ impl Access {
     ) -> Result<(), ContainerError> {
         let path = String::from_utf8_lossy(&write.path).into_owned();
         let write = WriteArchive { id: self.container.id.clone(), ..write };
-        let agent = self.machine.agent();
-        let begun = agent.start(Request::WriteArchive(write), &[Stream::Stdin]).await;
+        let begun = self.begin(Request::WriteArchive(write), Stream::Stdin).await;
         let mut command = begun.map_err(self.failed(&path))?;
         let mut copied = Ok(());
         if let Some(mut stdin) = command.streams.stdin.take() {
@@ -123,7 +132,7 @@ impl Access {
             }
             .await;
         }
-        let status = command.wait().await.map_err(self.failed(&path))?;
+        let status = within(LAST_FILES, command.wait()).await.map_err(self.failed(&path))?;
         if status.shell_code() != 0 {
             self.refuse_file(&path).await?;
             let text = format!("failed to unpack into {path} (code {})", status.shell_code());
@@ -147,8 +156,7 @@ impl Access {
     /// What differs from the image.
     pub async fn changes(&self) -> Result<Vec<FilesystemChange>, ContainerError> {
         let read = ReadChanges { id: self.container.id.clone() };
-        let agent = self.machine.agent();
-        let begun = agent.start(Request::ReadChanges(read), &[Stream::Stdout]).await;
+        let begun = self.begin(Request::ReadChanges(read), Stream::Stdout).await;
         let mut command = begun.map_err(self.failed("/"))?;
         let mut changes = Vec::new();
         if let Some(stdout) = command.streams.stdout.take() {
@@ -198,7 +206,7 @@ pub async fn carry(
 }
 
 pub(super) async fn finish(command: Command) -> Result<(), ContainerError> {
-    let status = command.wait().await;
+    let status = within(LAST_FILES, command.wait()).await;
     match status.map_err(|error| ContainerError::Machine(chain(&error)))?.shell_code() {
         0 => Ok(()),
         code => Err(ContainerError::Machine(format!("{TRANSFER} (code {code})"))),

@@ -31,6 +31,14 @@ pub(super) struct Lodging {
     inside: HashSet<String>,
 }
 
+#[cfg(test)]
+impl Lodging {
+    /// A machine that `id` is alone in.
+    pub(super) fn of(id: &str, machine: Machine) -> Self {
+        Self { machine, inside: HashSet::from([id.to_owned()]) }
+    }
+}
+
 /// What containers need of a machine.
 #[derive(Debug, Default)]
 struct Devices {

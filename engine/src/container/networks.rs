@@ -314,7 +314,7 @@ impl Container {
         let network = NetworkFiles { linked, ..network_files(joined) };
         let files = guest::files(&self.spec(), &network);
         let update = Request::UpdateFiles(UpdateFiles { id: self.id.clone(), files });
-        let updated = machine.agent().act(update).await;
+        let updated = machine.agent().act_at_once(update).await;
         updated.map_err(|error| ContainerError::Machine(chain(&error)))
     }
 
@@ -391,7 +391,7 @@ async fn configure(
     hide_others: bool,
 ) -> Result<(), ContainerError> {
     let configure = Request::ConfigureNetwork(ConfigureNetwork { cards, hide_others });
-    let configured = machine.agent().act(configure).await;
+    let configured = machine.agent().act_at_once(configure).await;
     configured.map_err(|error| ContainerError::Machine(chain(&error)))
 }
 

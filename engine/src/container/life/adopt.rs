@@ -3,17 +3,25 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use agent_protocol::message::{ContainerState, ContainerStatus, ListContainers, Reply, Request};
 
+use futures_util::future::join_all;
+
 use super::RemoveOptions;
 use super::supervise::{End, Pumps, supervise};
+use crate::agent::within;
 use crate::container::cards::keep_plugged_in;
 use crate::container::live::{Container, Run};
 use crate::container::machine::Machine;
 use crate::container::record::Phase;
 use crate::container::{ContainerError, Service};
 use crate::http::error::chain;
+
+/// A guest that greets and then does not tell of its containers in so long has none: nobody is
+/// served before all have been asked, and all machines of a host may be asked at once.
+const ANSWER: Duration = Duration::from_secs(60);
 
 impl Service {
     /// Compares what is written down with what there is: machines that run are looked after
@@ -34,9 +42,8 @@ impl Service {
         for name in ended.map_err(|error| ContainerError::Machine(chain(&error)))? {
             log::info!("ended the machine {name}, which belonged to nothing");
         }
-        for pod in open {
-            pod.find_pod_again().await;
-        }
+        // At once, as each may have to be waited for.
+        join_all(open.iter().map(|pod| pod.find_pod_again())).await;
         for pod in pods.into_iter().filter(|pod| pod.phase() == Phase::Removing) {
             let service = self.clone();
             tokio::spawn(async move {
@@ -45,9 +52,7 @@ impl Service {
                 }
             });
         }
-        for container in &up {
-            container.find_again().await;
-        }
+        join_all(up.iter().map(|container| container.find_again())).await;
         self.free_places().await;
         // The switch may have gone while there was no engine.
         tokio::spawn(keep_plugged_in(Arc::downgrade(&self.ground)));
@@ -137,8 +142,9 @@ impl Container {
         &self,
         machine: &Machine,
     ) -> Result<Option<ContainerStatus>, ContainerError> {
-        let reply = machine.agent().request(Request::ListContainers(ListContainers {})).await;
-        match reply.map_err(|error| ContainerError::Machine(chain(&error)))? {
+        let agent = machine.agent();
+        let reply = agent.request(Request::ListContainers(ListContainers {}));
+        match within(ANSWER, reply).await.map_err(|error| ContainerError::Machine(chain(&error)))? {
             Reply::Containers(list) => {
                 Ok(list.containers.into_iter().find(|status| status.id == self.id))
             }

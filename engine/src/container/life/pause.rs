@@ -2,6 +2,7 @@
 
 use agent_protocol::message::{ContainerRef, Request};
 
+use crate::agent::AgentError;
 use crate::container::ContainerError;
 use crate::container::live::Container;
 use crate::container::record::Phase;
@@ -30,7 +31,12 @@ impl Container {
             }
         }
         let id = ContainerRef { id: self.id.clone() };
-        let paused = self.running()?.machine.agent().act(Request::PauseContainer(id)).await;
+        let agent = self.running()?.machine.agent();
+        let paused = agent.act_at_once(Request::PauseContainer(id.clone())).await;
+        if matches!(paused, Err(AgentError::Late(_))) {
+            // It may still be frozen, when nobody expects it any more.
+            tokio::spawn(async move { agent.act_at_once(Request::ResumeContainer(id)).await });
+        }
         paused.map_err(|error| ContainerError::Machine(chain(&error)))?;
         self.change(|record| record.state.phase = Phase::Paused).await?;
         self.emit("pause", &[]);
@@ -45,7 +51,8 @@ impl Container {
             return Err(ContainerError::Conflict(text));
         }
         let id = ContainerRef { id: self.id.clone() };
-        let resumed = self.running()?.machine.agent().act(Request::ResumeContainer(id)).await;
+        let resumed =
+            self.running()?.machine.agent().act_at_once(Request::ResumeContainer(id)).await;
         resumed.map_err(|error| ContainerError::Machine(chain(&error)))?;
         self.change(|record| record.state.phase = Phase::Running).await?;
         self.emit("unpause", &[]);

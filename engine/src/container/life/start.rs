@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use agent_protocol::message::{Request, Stream};
 use tokio::sync::MutexGuard;
 
 use super::supervise::{Pumps, supervise};
+use crate::agent::within;
 use crate::container::live::{Container, Run};
 use crate::container::machine::{Machine, refused};
 use crate::container::record::Phase;
@@ -14,6 +16,11 @@ use crate::container::record::Role;
 use crate::container::{ContainerError, guest, moment, names};
 use crate::http::error::chain;
 use crate::start_times::Point;
+
+/// Making a container may take a guest so long: volumes get the image's content then.
+const MAKE: Duration = Duration::from_secs(600);
+/// Starting the first process, or connecting one of its streams, may take a guest so long.
+const BEGIN: Duration = Duration::from_secs(60);
 
 impl Container {
     /// Starts it.
@@ -128,7 +135,8 @@ impl Container {
             pod.with_record(|record| matches!(record.role, Role::Pod { share_ipc: true, .. }))
         });
         let program = spec.process.argv.first().map(String::as_str);
-        let created = machine.agent().act(Request::CreateContainer(Box::new(create))).await;
+        let (agent, create) = (machine.agent(), Request::CreateContainer(Box::new(create)));
+        let created = within(MAKE, agent.act(create)).await;
         created.map_err(|error| refused(error, program))
     }
 
@@ -139,7 +147,8 @@ impl Container {
     ) -> Result<(Arc<Run>, Pumps, u32), ContainerError> {
         let spec = self.spec();
         let program = spec.process.argv.first().map(String::as_str);
-        let started = machine.agent().start_container(&self.id).await;
+        let agent = machine.agent();
+        let started = within(BEGIN, agent.start_container(&self.id)).await;
         let started = started.map_err(|error| refused(error, program))?;
         self.start_times().reach(Point::Process);
         let pumps = self.connect_streams(machine, started.session).await?;
@@ -161,7 +170,7 @@ impl Container {
         let process = &self.spec().process;
         let agent = machine.agent();
         let connect = async |stream| {
-            let socket = agent.attach(session, stream).await;
+            let socket = within(BEGIN, agent.attach(session, stream)).await;
             socket.map_err(|error| ContainerError::Machine(chain(&error)))
         };
         self.streams.log().begin();

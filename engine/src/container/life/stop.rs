@@ -121,10 +121,15 @@ impl Container {
 
     /// Kills all of it, and its machine if that does not help.
     async fn end_by_force(&self, run: &Arc<Run>) {
-        if let Err(error) = self.send(run, signal::KILL).await {
+        let (sent, ended) = tokio::join!(
+            self.send(run, signal::KILL),
+            // A guest that does not answer is not given more time for that.
+            self.ends_within(run, Some(KILLED))
+        );
+        if let Err(error) = sent {
             log::debug!("container {}: {error}", self.id);
         }
-        if !self.ends_within(run, Some(KILLED)).await {
+        if !ended {
             log::warn!("container {} does not end: its machine is ended", self.id);
             run.machine.shut_down(&self.id).await;
             self.ends_within(run, None).await;
@@ -133,7 +138,7 @@ impl Container {
 
     async fn send(&self, run: &Run, signal: u32) -> Result<(), AgentError> {
         let message = SignalContainer { id: self.id.clone(), signal, all: false };
-        let sent = run.machine.agent().act(Request::SignalContainer(message)).await;
+        let sent = run.machine.agent().act_at_once(Request::SignalContainer(message)).await;
         if sent.is_ok() {
             self.emit("kill", &[("signal", signal.to_string())]);
         }
@@ -156,8 +161,8 @@ impl Container {
         if matches!(noted.await, Ok(true)) {
             self.emit("unpause", &[]);
         }
-        let id = ContainerRef { id: self.id.clone() };
-        if let Err(error) = run.machine.agent().act(Request::ResumeContainer(id)).await {
+        let resume = Request::ResumeContainer(ContainerRef { id: self.id.clone() });
+        if let Err(error) = run.machine.agent().act_at_once(resume).await {
             log::debug!("container {}: {error}", self.id);
         }
     }

@@ -1,5 +1,8 @@
 //! Life without a machine: what two do at once.
 
+mod silent;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard_stubs::models::ContainerCreateBody;
@@ -8,14 +11,15 @@ use tokio::time::timeout;
 
 use crate::container::live::Container;
 use crate::container::record::Phase;
+use crate::engine::Engine;
 use crate::http::tests::Served;
 
 const SOON: Duration = Duration::from_secs(20);
 /// As long as nothing is to happen.
 const WHILE: Duration = Duration::from_millis(100);
 
-/// A container that was made, with the engine that it lives in.
-async fn container() -> (Served, std::sync::Arc<Container>) {
+/// An engine that has an image.
+async fn engine_with_image() -> (Served, Arc<Engine>) {
     let (served, engine) = Served::start_with().await;
     let import = Import { name: Some("base".parse().unwrap()), ..Import::default() };
     let containers = engine.containers.clone();
@@ -24,6 +28,12 @@ async fn container() -> (Served, std::sync::Arc<Container>) {
         .await
         .unwrap()
         .unwrap();
+    (served, engine)
+}
+
+/// A container that was made, with the engine that it lives in.
+async fn container() -> (Served, Arc<Container>) {
+    let (served, engine) = engine_with_image().await;
     let body = ContainerCreateBody {
         image: Some("base".to_owned()),
         cmd: Some(vec!["true".to_owned()]),

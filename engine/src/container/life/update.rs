@@ -45,7 +45,7 @@ impl Container {
         let Some(run) = self.run() else { return Ok(()) };
         let (id, resources) = (self.id.clone(), Some(self.spec().limits));
         let update = Request::UpdateContainer(UpdateContainer { id, resources });
-        let updated = run.machine.agent().act(update).await;
+        let updated = run.machine.agent().act_at_once(update).await;
         updated.map_err(|error| ContainerError::Machine(chain(&error)))
     }
 }

@@ -1,0 +1,103 @@
+//! Guests that greet and then answer nothing. The clock is not the real one.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use bollard_stubs::models::{ContainerCreateBody, ContainerUpdateBody};
+use tokio::net::UnixStream;
+use tokio::time::Instant;
+
+use super::*;
+use crate::container::ContainerError;
+use crate::container::home::Lodging;
+use crate::container::life::RemoveOptions;
+use crate::container::life::supervise::{Pumps, supervise};
+use crate::container::live::{Run, lock};
+use crate::container::machine::Machine;
+use crate::engine::Engine;
+use crate::sandbox::PlayedMachine;
+
+/// Longer than anybody waits for a guest.
+const TOO_LONG: Duration = Duration::from_secs(200);
+
+/// A container that runs in a machine whose agent says nothing more.
+async fn running() -> (Served, Arc<Container>, PlayedMachine, UnixStream) {
+    let (served, container) = container().await;
+    let played = container.ground.sandboxes.play(&container.id);
+    let (sandbox, guest) = played.greet().await;
+    let machine = Machine::new(sandbox);
+    let lodging = Lodging::of(&container.id, machine.clone());
+    *lock(&container.lodging) = Some(lodging);
+    container.change(|record| record.state.phase = Phase::Running).await.unwrap();
+    let began = Instant::now();
+    let run = Arc::new(Run { machine, session: 1, began, ending: AtomicBool::new(false) });
+    container.set_run(Some(Arc::clone(&run)));
+    let pumps = Pumps::plain(&container, tokio::io::empty(), tokio::io::empty());
+    tokio::spawn(supervise(Arc::clone(&container), run, pumps));
+    tokio::time::pause();
+    (served, container, played, guest)
+}
+
+#[tokio::test]
+async fn a_stop_ends_the_machine_of_a_guest_that_does_not_answer() {
+    let (_served, container, mut machine, _guest) = running().await;
+    let stopping = container.stop(None, Some(Some(Duration::from_secs(1))));
+    timeout(TOO_LONG, stopping).await.expect("it waits for the guest").unwrap();
+    assert_eq!(container.phase(), Phase::Exited);
+    assert!(machine.has_ended());
+}
+
+#[tokio::test]
+async fn a_removal_by_force_does_not_wait_for_a_guest_that_does_not_answer() {
+    let (_served, container, mut machine, _guest) = running().await;
+    let removing = container.remove(RemoveOptions { volumes: false, force: true });
+    timeout(TOO_LONG, removing).await.expect("it waits for the guest").unwrap();
+    assert!(container.is_removed());
+    assert!(machine.has_ended());
+}
+
+#[tokio::test]
+async fn what_a_guest_does_not_answer_fails_and_leaves_the_way_free() {
+    let (_served, container, _machine, _guest) = running().await;
+    let late = |error: ContainerError| {
+        let text = error.to_string();
+        assert!(text.contains("did not answer"), "{text}");
+    };
+    let pausing = timeout(TOO_LONG, container.pause()).await.expect("it waits for the guest");
+    late(pausing.unwrap_err());
+    assert_eq!(container.phase(), Phase::Running);
+    let body = ContainerUpdateBody { memory: Some(64 << 20), ..ContainerUpdateBody::default() };
+    let updating = timeout(TOO_LONG, container.update(body)).await.expect("it waits for the guest");
+    late(updating.unwrap_err());
+    let access = container.access().await.unwrap();
+    let looking = timeout(TOO_LONG, access.status("/")).await.expect("it waits for the guest");
+    late(looking.unwrap_err());
+}
+
+/// Another container of the same engine, as if it ran when an earlier engine went.
+async fn left_running(engine: &Engine, name: &str) -> (Arc<Container>, PlayedMachine) {
+    let body = ContainerCreateBody {
+        image: Some("base".to_owned()),
+        cmd: Some(vec!["true".to_owned()]),
+        ..ContainerCreateBody::default()
+    };
+    let made = engine.containers.create(Some(name), None, body).await.unwrap().container;
+    made.change(|record| record.state.phase = Phase::Running).await.unwrap();
+    let machine = made.ground.sandboxes.play(&made.id);
+    (made, machine)
+}
+
+#[tokio::test]
+async fn an_engine_serves_soon_however_many_guests_do_not_answer() {
+    let (_served, engine) = engine_with_image().await;
+    let (one, mut first) = left_running(&engine, "one").await;
+    let (two, mut second) = left_running(&engine, "two").await;
+    tokio::time::pause();
+    let began = Instant::now();
+    let adopting = timeout(TOO_LONG, engine.containers.adopt(Vec::new()));
+    let (adopted, _one, _two) = tokio::join!(adopting, first.guest.greet(), second.guest.greet());
+    adopted.expect("it waits for the guests").unwrap();
+    assert!(began.elapsed() < Duration::from_secs(100), "one after the other");
+    assert_eq!([one.phase(), two.phase()], [Phase::Exited; 2]);
+    assert!(first.has_ended() && second.has_ended());
+}
