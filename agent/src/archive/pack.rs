@@ -59,20 +59,28 @@ impl<W: Write> Pack<W> {
 
     /// Writes what was opened at a path, under `name`, with all that is in it.
     pub(crate) fn whole(mut self, fd: OwnedFd, name: &[u8]) -> Result<(), ArchiveError> {
-        let node = Node::of(fd).map_err(|errno| ArchiveError::reading(name)(errno.into()))?;
-        self.mount = Some(node.status.stx_mnt_id);
-        // Everything has a name but a root.
-        self.entry(&node, name, 0)?;
-        self.finish()
+        let node = Node::of(fd).map_err(|errno| ArchiveError::reading(name)(errno.into()));
+        let packed = node.and_then(|node| {
+            self.mount = Some(node.status.stx_mnt_id);
+            // Everything has a name but a root.
+            self.entry(&node, name, 0)
+        });
+        self.end(packed)
     }
 
     /// Writes what is in a folder, without the folder itself.
     pub(crate) fn content_of(mut self, folder: &OwnedFd) -> Result<(), ArchiveError> {
-        self.children(folder.as_fd(), b"", 0)?;
-        self.finish()
+        let packed = self.children(folder.as_fd(), b"", 0);
+        self.end(packed)
     }
 
-    fn finish(mut self) -> Result<(), ArchiveError> {
+    /// Ends the archive, unless it is not whole: it must not look so then.
+    fn end(mut self, packed: Result<(), ArchiveError>) -> Result<(), ArchiveError> {
+        if packed.is_err() {
+            // Dropping it would write the end. The process that packs ends with this.
+            std::mem::forget(self.builder);
+            return packed;
+        }
         let finished = self.builder.finish().and_then(|()| self.builder.get_mut().flush());
         finished.map_err(ArchiveError::Transfer)
     }
@@ -263,4 +271,32 @@ fn exact_time(node: &Node) -> Option<String> {
 
 fn as_path(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is packed of a folder with a file in it, where files are opened by `descriptors`.
+    fn packed(descriptors: OwnedFd) -> (Result<(), ArchiveError>, Vec<u8>) {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), "content").unwrap();
+        let opened = OwnedFd::from(File::open(folder.path()).unwrap());
+        let mut archive = Vec::new();
+        let done = Pack::new(&mut archive, Boundary::Everything, descriptors).content_of(&opened);
+        (done, archive)
+    }
+
+    #[test]
+    fn an_archive_that_could_not_be_made_whole_has_no_end() {
+        let end = [0; 1024];
+        let (done, archive) = packed(own_descriptors().unwrap());
+        done.unwrap();
+        assert!(archive.ends_with(&end));
+        // There is no such descriptor here, so the file cannot be read.
+        let nothing = tempfile::tempdir().unwrap();
+        let (done, archive) = packed(OwnedFd::from(File::open(nothing.path()).unwrap()));
+        done.unwrap_err();
+        assert!(!archive.ends_with(&end));
+    }
 }

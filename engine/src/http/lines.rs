@@ -5,6 +5,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes};
@@ -12,7 +14,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Serialize;
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncWrite, DuplexStream};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::SendError;
 
@@ -80,14 +82,46 @@ pub fn byte_lines() -> (Lines, Body) {
     (Lines(sender), Body::from_stream(chunks))
 }
 
-/// A body that is written to as to a file: archives.
+/// A body that is written to as to a file: archives. Only one that was shut down is whole: the
+/// connection breaks off otherwise, so that the client does not take what it has for all.
 pub fn channel_body() -> (impl AsyncWrite + Send + Unpin, Body) {
     let (near, far) = tokio::io::duplex(PIPE);
-    (near, Body::from_stream(ReaderChunks(far)))
+    let whole = Arc::new(AtomicBool::new(false));
+    let chunks = ReaderChunks { pipe: far, whole: Arc::clone(&whole) };
+    (PipeEnd { pipe: near, whole }, Body::from_stream(chunks))
+}
+
+/// What a body is written to.
+struct PipeEnd {
+    pipe: DuplexStream,
+    whole: Arc<AtomicBool>,
+}
+
+impl AsyncWrite for PipeEnd {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.pipe).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Before the other half can see the end.
+        self.whole.store(true, Ordering::Release);
+        Pin::new(&mut self.pipe).poll_shutdown(cx)
+    }
 }
 
 /// What comes out of a pipe, as chunks.
-struct ReaderChunks(tokio::io::DuplexStream);
+struct ReaderChunks {
+    pipe: DuplexStream,
+    whole: Arc<AtomicBool>,
+}
 
 impl futures_util::Stream for ReaderChunks {
     type Item = io::Result<Bytes>;
@@ -95,11 +129,14 @@ impl futures_util::Stream for ReaderChunks {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut buffer = vec![0; PIPE];
         let mut read = tokio::io::ReadBuf::new(&mut buffer);
-        let reader = Pin::new(&mut self.0);
+        let reader = Pin::new(&mut self.pipe);
         ready!(tokio::io::AsyncRead::poll_read(reader, cx, &mut read))?;
         let length = read.filled().len();
         if length == 0 {
-            return Poll::Ready(None);
+            if self.whole.swap(true, Ordering::AcqRel) {
+                return Poll::Ready(None);
+            }
+            return Poll::Ready(Some(Err(io::Error::other("what was to be sent broke off"))));
         }
         buffer.truncate(length);
         Poll::Ready(Some(Ok(buffer.into())))
@@ -111,6 +148,7 @@ mod tests {
     use std::time::Duration;
 
     use axum::http::StatusCode;
+    use tokio::io::AsyncWriteExt;
 
     use super::*;
 
@@ -123,6 +161,19 @@ mod tests {
         assert_eq!(response.status(), StatusCode::OK);
         let body = axum::body::to_bytes(response.into_body(), 100).await.unwrap();
         assert_eq!(&body[..], b"{\"status\":\"one\"}\r\n\"two\"\r\n");
+    }
+
+    #[tokio::test]
+    async fn only_a_body_that_was_shut_down_is_whole() {
+        let (mut sink, body) = channel_body();
+        sink.write_all(b"all").await.unwrap();
+        sink.shutdown().await.unwrap();
+        drop(sink);
+        assert_eq!(&axum::body::to_bytes(body, 100).await.unwrap()[..], b"all");
+        let (mut sink, body) = channel_body();
+        sink.write_all(b"half").await.unwrap();
+        drop(sink);
+        axum::body::to_bytes(body, 100).await.unwrap_err();
     }
 
     #[tokio::test]
