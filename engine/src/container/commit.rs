@@ -1,18 +1,21 @@
 //! Making an image of a container.
 
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use agent_protocol::message::{ContainerRef, ReadArchive, Request};
 use bollard_stubs::models::{ContainerConfig, ImageConfig};
 use image::Reference;
 use image::archive::Commit;
+use tokio::runtime::Handle;
 
 use super::files::Access;
 use super::live::Container;
 use super::record::Phase;
 use super::spec::merge;
 use super::{ContainerError, Service, build_line};
-use crate::agent::Output;
+use crate::agent::{Command, Output};
 use crate::http::error::chain;
 
 /// What is asked for.
@@ -99,12 +102,33 @@ impl Service {
             return Err(ContainerError::Machine(what.to_owned()));
         };
         stdout.set_nonblocking(false).map_err(ContainerError::io(what))?;
+        let changes = Changes { stdout, command: Some(command), runtime: Handle::current() };
         let images = self.ground.images.clone();
-        let making = tokio::task::spawn_blocking(move || images.commit(stdout, &commit));
+        let making = tokio::task::spawn_blocking(move || images.commit(changes, &commit));
         let made = making.await.map_err(|error| ContainerError::Machine(error.to_string()))?;
-        let id = made.map_err(|error| ContainerError::Machine(chain(&error)))?;
-        super::files::finish(command).await?;
-        Ok(id.to_string())
+        made.map(|id| id.to_string()).map_err(|error| ContainerError::Machine(chain(&error)))
+    }
+}
+
+/// What a container changed, for the thread that makes an image of it. The store reads to the end
+/// before it keeps anything, and there it learns whether that was all.
+struct Changes {
+    stdout: UnixStream,
+    /// What gives them, until its end is known.
+    command: Option<Command>,
+    runtime: Handle,
+}
+
+impl Read for Changes {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.stdout.read(buffer)?;
+        if length == 0
+            && !buffer.is_empty()
+            && let Some(command) = self.command.take()
+        {
+            self.runtime.block_on(super::files::finish(command)).map_err(io::Error::other)?;
+        }
+        Ok(length)
     }
 }
 
@@ -147,5 +171,33 @@ fn image_part(config: &ContainerConfig) -> ImageConfig {
         labels: config.labels.clone(),
         stop_signal: config.stop_signal.clone(),
         shell: config.shell.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::container::played;
+
+    #[tokio::test]
+    async fn a_commit_that_broke_off_makes_no_image() {
+        let (_served, engine) = played::engine_with_image().await;
+        let container = played::container(&engine, "one").await;
+        let (machine, mut guest) = played::run(&container).await;
+        let commit = || CommitRequest { repository: "made".to_owned(), ..Default::default() };
+        // All that came looks whole.
+        let (made, ()) = tokio::join!(
+            engine.containers.commit(&container, commit()),
+            machine.transfer(&mut guest, &[0; 1024], 1),
+        );
+        let error = made.unwrap_err().to_string();
+        assert!(error.contains("broke off (code 1)"), "{error}");
+        engine.images.store().find("made").unwrap_err();
+        let (made, ()) = tokio::join!(
+            engine.containers.commit(&container, commit()),
+            machine.transfer(&mut guest, &[0; 1024], 0),
+        );
+        let id = made.unwrap();
+        assert_eq!(engine.images.store().find("made").unwrap().id().to_string(), id);
     }
 }

@@ -37,6 +37,8 @@ pub mod moment;
 mod mounts;
 pub mod names;
 mod networks;
+#[cfg(test)]
+mod played;
 pub mod pods;
 pub mod record;
 pub mod spec;

@@ -5,42 +5,22 @@ mod silent;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bollard_stubs::models::ContainerCreateBody;
-use image::archive::Import;
 use tokio::time::timeout;
 
 use crate::container::live::Container;
+use crate::container::played;
 use crate::container::record::Phase;
-use crate::engine::Engine;
 use crate::http::tests::Served;
 
 const SOON: Duration = Duration::from_secs(20);
 /// As long as nothing is to happen.
 const WHILE: Duration = Duration::from_millis(100);
 
-/// An engine that has an image.
-async fn engine_with_image() -> (Served, Arc<Engine>) {
-    let (served, engine) = Served::start_with().await;
-    let import = Import { name: Some("base".parse().unwrap()), ..Import::default() };
-    let containers = engine.containers.clone();
-    // Two blocks of zeroes are an empty archive.
-    tokio::task::spawn_blocking(move || containers.images().import(&[0; 1024][..], &import))
-        .await
-        .unwrap()
-        .unwrap();
-    (served, engine)
-}
-
 /// A container that was made, with the engine that it lives in.
 async fn container() -> (Served, Arc<Container>) {
-    let (served, engine) = engine_with_image().await;
-    let body = ContainerCreateBody {
-        image: Some("base".to_owned()),
-        cmd: Some(vec!["true".to_owned()]),
-        ..ContainerCreateBody::default()
-    };
-    let made = engine.containers.create(Some("one"), None, body).await.unwrap();
-    (served, made.container)
+    let (served, engine) = played::engine_with_image().await;
+    let container = played::container(&engine, "one").await;
+    (served, container)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,19 +1,15 @@
 //! Guests that greet and then answer nothing. The clock is not the real one.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use bollard_stubs::models::{ContainerCreateBody, ContainerUpdateBody};
+use bollard_stubs::models::ContainerUpdateBody;
 use tokio::net::UnixStream;
 use tokio::time::Instant;
 
 use super::*;
 use crate::container::ContainerError;
-use crate::container::home::Lodging;
 use crate::container::life::RemoveOptions;
 use crate::container::life::supervise::{Pumps, supervise};
-use crate::container::live::{Run, lock};
-use crate::container::machine::Machine;
 use crate::engine::Engine;
 use crate::sandbox::PlayedMachine;
 
@@ -23,19 +19,12 @@ const TOO_LONG: Duration = Duration::from_secs(200);
 /// A container that runs in a machine whose agent says nothing more.
 async fn running() -> (Served, Arc<Container>, PlayedMachine, UnixStream) {
     let (served, container) = container().await;
-    let played = container.ground.sandboxes.play(&container.id);
-    let (sandbox, guest) = played.greet().await;
-    let machine = Machine::new(sandbox);
-    let lodging = Lodging::of(&container.id, machine.clone());
-    *lock(&container.lodging) = Some(lodging);
-    container.change(|record| record.state.phase = Phase::Running).await.unwrap();
-    let began = Instant::now();
-    let run = Arc::new(Run { machine, session: 1, began, ending: AtomicBool::new(false) });
-    container.set_run(Some(Arc::clone(&run)));
+    let (machine, guest) = played::run(&container).await;
+    let run = container.run().unwrap();
     let pumps = Pumps::plain(&container, tokio::io::empty(), tokio::io::empty());
     tokio::spawn(supervise(Arc::clone(&container), run, pumps));
     tokio::time::pause();
-    (served, container, played, guest)
+    (served, container, machine, guest)
 }
 
 #[tokio::test]
@@ -76,12 +65,7 @@ async fn what_a_guest_does_not_answer_fails_and_leaves_the_way_free() {
 
 /// Another container of the same engine, as if it ran when an earlier engine went.
 async fn left_running(engine: &Engine, name: &str) -> (Arc<Container>, PlayedMachine) {
-    let body = ContainerCreateBody {
-        image: Some("base".to_owned()),
-        cmd: Some(vec!["true".to_owned()]),
-        ..ContainerCreateBody::default()
-    };
-    let made = engine.containers.create(Some(name), None, body).await.unwrap().container;
+    let made = played::container(engine, name).await;
     made.change(|record| record.state.phase = Phase::Running).await.unwrap();
     let machine = made.ground.sandboxes.play(&made.id);
     (made, machine)
@@ -89,7 +73,7 @@ async fn left_running(engine: &Engine, name: &str) -> (Arc<Container>, PlayedMac
 
 #[tokio::test]
 async fn an_engine_serves_soon_however_many_guests_do_not_answer() {
-    let (_served, engine) = engine_with_image().await;
+    let (_served, engine) = played::engine_with_image().await;
     let (one, mut first) = left_running(&engine, "one").await;
     let (two, mut second) = left_running(&engine, "two").await;
     tokio::time::pause();
