@@ -18,6 +18,7 @@ use super::ContainerError;
 use super::live::Container;
 use super::machine::Machine;
 use super::record::Phase;
+use super::spec::signal;
 use crate::agent::{AgentError, Command, at_once, within};
 use crate::http::error::chain;
 
@@ -158,23 +159,55 @@ impl Access {
         let read = ReadChanges { id: self.container.id.clone() };
         let begun = self.begin(Request::ReadChanges(read), Stream::Stdout).await;
         let mut command = begun.map_err(self.failed("/"))?;
-        let mut changes = Vec::new();
-        if let Some(stdout) = command.streams.stdout.take() {
-            let mut reader = BufReader::new(stdout);
-            let mut record = Vec::new();
-            loop {
-                record.clear();
-                // A path has at most 4096 bytes; what the guest says is not trusted.
-                let mut limited = (&mut reader).take(8192);
-                let read = limited.read_until(0, &mut record).await;
-                if read.map_err(ContainerError::io(TRANSFER))? == 0 {
-                    break;
-                }
-                changes.extend(change(&record));
-            }
+        let stdout = command.streams.stdout.take();
+        let changes = match stdout {
+            Some(stdout) => read_changes(stdout, MOST).await,
+            None => Ok(Vec::new()),
+        };
+        if changes.is_err() {
+            // It may have no end. That it has ended already is no fault.
+            let _ = at_once(command.signal(signal::KILL, true)).await;
         }
+        let changes = changes?;
         finish(command).await?;
         Ok(changes)
+    }
+}
+
+/// How many changes a container may have that are told of.
+#[derive(Clone, Copy, Debug)]
+struct Most {
+    records: usize,
+    /// Of their paths.
+    bytes: usize,
+}
+
+/// They are kept in memory until all are known.
+const MOST: Most = Most { records: 1_000_000, bytes: 256 << 20 };
+
+async fn read_changes(
+    stdout: impl AsyncRead + Unpin,
+    most: Most,
+) -> Result<Vec<FilesystemChange>, ContainerError> {
+    let mut reader = BufReader::new(stdout);
+    let (mut changes, mut record) = (Vec::new(), Vec::new());
+    let (mut records, mut bytes) = (0, 0);
+    loop {
+        record.clear();
+        // A path has at most 4096 bytes; what the guest says is not trusted.
+        let mut limited = (&mut reader).take(8192);
+        let read = limited.read_until(0, &mut record).await;
+        if read.map_err(ContainerError::io(TRANSFER))? == 0 {
+            return Ok(changes);
+        }
+        records += 1;
+        bytes += record.len();
+        if records > most.records || bytes > most.bytes {
+            let Most { records, bytes } = most;
+            let text = format!("more changes than are told of: {records}, or {bytes} bytes");
+            return Err(ContainerError::Machine(text));
+        }
+        changes.extend(change(&record));
     }
 }
 
@@ -223,5 +256,17 @@ mod tests {
         assert_eq!(change(b"D /gone").unwrap().kind, ChangeType::_2);
         assert_eq!(change(b"X /what\0"), None);
         assert_eq!(change(b"C"), None);
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_tells_of_changes_without_end_is_cut_off() {
+        let told = &b"A /one\0A /two\0"[..];
+        let read = async |records, bytes| read_changes(told, Most { records, bytes }).await;
+        assert_eq!(read(2, told.len()).await.unwrap().len(), 2);
+        read(1, told.len()).await.unwrap_err();
+        read(2, told.len() - 1).await.unwrap_err();
+        // Whether they are understood or not.
+        let endless = tokio::io::repeat(b'x');
+        read_changes(endless, Most { records: 1000, bytes: 1 << 20 }).await.unwrap_err();
     }
 }
