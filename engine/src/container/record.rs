@@ -182,4 +182,7 @@ pub struct State {
     pub started_ns: u64,
     /// Nanoseconds since 1970; 0 for never.
     pub finished_ns: u64,
+    /// While it is being removed: its anonymous volumes go, too.
+    #[serde(default)]
+    pub remove_volumes: bool,
 }

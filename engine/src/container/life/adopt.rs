@@ -196,9 +196,10 @@ impl Container {
     }
 
     /// Does what was to come: removal, or a start.
-    fn resume_life(self: &Arc<Self>) {
-        let (phase, stopped) =
-            self.with_record(|record| (record.state.phase, record.stopped_by_user));
+    pub(super) fn resume_life(self: &Arc<Self>) {
+        let (phase, stopped, volumes) = self.with_record(|record| {
+            (record.state.phase, record.stopped_by_user, record.state.remove_volumes)
+        });
         if phase.is_up() {
             return;
         }
@@ -206,8 +207,9 @@ impl Container {
         let ran = phase != Phase::Created;
         let container = Arc::clone(self);
         if phase == Phase::Removing || (spec.auto_remove && ran) {
+            let volumes = volumes || spec.auto_remove;
             tokio::spawn(async move {
-                let options = RemoveOptions { volumes: true, force: false };
+                let options = RemoveOptions { volumes, force: false };
                 if let Err(error) = container.remove(options).await {
                     log::warn!("container {}: {error}", container.id);
                 }

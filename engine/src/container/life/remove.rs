@@ -39,7 +39,12 @@ impl Container {
             return Err(self.in_the_way());
         }
         // Where there is no room to write this down, the container's files may be what takes it.
-        self.note(|record| record.state.phase = Phase::Removing).await;
+        self.note(|record| {
+            record.state.phase = Phase::Removing;
+            // For an engine that has to finish it.
+            record.state.remove_volumes = options.volumes;
+        })
+        .await;
         let removed = self.remove_all(options).await;
         if let Err(error) = &removed {
             self.note(|record| {

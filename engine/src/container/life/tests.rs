@@ -5,8 +5,10 @@ mod silent;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bollard_stubs::models::ContainerCreateBody;
 use tokio::time::timeout;
 
+use crate::container::life::RemoveOptions;
 use crate::container::live::Container;
 use crate::container::played;
 use crate::container::record::Phase;
@@ -107,4 +109,31 @@ async fn a_signal_between_two_runs_ends_the_restarts_only_if_it_stops() {
     timeout(SOON, container.kill(1)).await.unwrap().unwrap();
     assert!(!container.with_record(|record| record.stopped_by_user));
     assert_eq!(container.phase(), Phase::Restarting);
+}
+
+#[tokio::test]
+async fn an_engine_finishes_a_removal_as_it_was_asked_for() {
+    let (_served, engine) = played::engine_with_image().await;
+    for volumes in [false, true] {
+        let body = ContainerCreateBody {
+            image: Some("base".to_owned()),
+            cmd: Some(vec!["true".to_owned()]),
+            volumes: Some(vec!["/data".to_owned()]),
+            ..ContainerCreateBody::default()
+        };
+        let container = engine.containers.create(None, None, body).await.unwrap().container;
+        assert_eq!(engine.volumes.list().await.len(), 1);
+        // It cannot be removed until there is a folder again.
+        std::fs::remove_dir_all(container.folder()).unwrap();
+        std::fs::write(container.folder(), "").unwrap();
+        container.remove(RemoveOptions { volumes, force: false }).await.unwrap_err();
+        std::fs::remove_file(container.folder()).unwrap();
+        // As if the engine had gone before it knew.
+        container.change(|record| record.state.phase = Phase::Removing).await.unwrap();
+        container.resume_life();
+        let mut progress = container.progress.subscribe();
+        timeout(SOON, progress.wait_for(|progress| progress.removed)).await.unwrap().unwrap();
+        assert_eq!(engine.volumes.list().await.len(), usize::from(!volumes));
+        engine.volumes.prune(|_| true).await.unwrap();
+    }
 }

@@ -8,7 +8,6 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::container::ContainerError;
-use crate::container::life::RemoveOptions;
 use crate::container::life::supervise::{Pumps, supervise};
 use crate::engine::Engine;
 use crate::sandbox::PlayedMachine;
