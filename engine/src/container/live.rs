@@ -42,7 +42,7 @@ pub struct Container {
     /// One change of life at a time.
     pub(super) operation: Arc<tokio::sync::Mutex<()>>,
     /// Held while the record is changed and written down: what is written last is what is true.
-    writing: tokio::sync::Mutex<()>,
+    pub(super) writing: tokio::sync::Mutex<()>,
     pub(super) progress: watch::Sender<Progress>,
     /// Its machine, if it is at home in itself.
     pub(super) lodging: Mutex<Option<Lodging>>,
@@ -178,11 +178,18 @@ impl Container {
 
     /// Changes the record and writes it down. The change holds even where it cannot be written:
     /// what is true of the guest stays true.
+    ///
+    /// # Errors
+    ///
+    /// [`ContainerError::NotFound`] where it was removed meanwhile: its record stays away.
     pub(super) async fn change<R>(
         &self,
         change: impl FnOnce(&mut ContainerRecord) -> R,
     ) -> Result<R, ContainerError> {
         let _writing = self.writing.lock().await;
+        if self.is_removed() {
+            return Err(self.is_gone());
+        }
         let (result, record) = {
             let mut record = lock(&self.record);
             let result = change(&mut record);
@@ -199,9 +206,16 @@ impl Container {
 
     /// As [`Self::change`], where nobody waits for an answer.
     pub(super) async fn note(&self, change: impl FnOnce(&mut ContainerRecord)) {
-        if let Err(error) = self.change(change).await {
-            log::error!("container {}: {error}", self.id);
+        match self.change(change).await {
+            // There is nothing left to note it of.
+            Ok(()) | Err(ContainerError::NotFound(_) | ContainerError::NoPod(_)) => {}
+            Err(error) => log::error!("container {}: {error}", self.id),
         }
+    }
+
+    fn is_gone(&self) -> ContainerError {
+        let id = self.id.clone();
+        if self.is_pod() { ContainerError::NoPod(id) } else { ContainerError::NotFound(id) }
     }
 
     /// Reads the specification anew after the record changed.

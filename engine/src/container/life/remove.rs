@@ -71,6 +71,8 @@ impl Container {
             }
             _ => {}
         }
+        // Until all know that it is gone, so that nobody writes it down once more.
+        let _writing = self.writing.lock().await;
         let removed = self.ground.table.remove(&self.id).await;
         removed.map_err(|error| ContainerError::Store(chain(&error)))?;
         self.ground.forget(self);

@@ -5,9 +5,10 @@ mod silent;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bollard_stubs::models::ContainerCreateBody;
+use bollard_stubs::models::{ContainerCreateBody, ContainerUpdateBody, EndpointSettings};
 use tokio::time::timeout;
 
+use crate::container::ContainerError;
 use crate::container::life::RemoveOptions;
 use crate::container::live::Container;
 use crate::container::played;
@@ -136,4 +137,21 @@ async fn an_engine_finishes_a_removal_as_it_was_asked_for() {
         assert_eq!(engine.volumes.list().await.len(), usize::from(!volumes));
         engine.volumes.prune(|_| true).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn what_waited_for_a_removal_does_not_bring_the_container_back() {
+    let (_served, engine) = played::engine_with_image().await;
+    let container = played::container(&engine, "one").await;
+    container.remove(RemoveOptions::default()).await.unwrap();
+    let renamed = engine.containers.rename(&container, "two").await;
+    assert!(matches!(renamed, Err(ContainerError::NotFound(_))));
+    let updated = container.update(ContainerUpdateBody::default()).await;
+    assert!(matches!(updated, Err(ContainerError::NotFound(_))));
+    let connected = container.connect("bridge", EndpointSettings::default()).await;
+    assert!(matches!(connected, Err(ContainerError::NotFound(_))));
+    container.note(|record| record.restart_count += 1).await;
+    assert!(container.ground.table.get(&container.id).unwrap().is_none());
+    // The name that it could not have is free.
+    played::container(&engine, "two").await;
 }

@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use bollard_stubs::models::ContainerUpdateBody;
 use tokio::net::UnixStream;
 use tokio::time::Instant;
 
 use super::*;
-use crate::container::ContainerError;
 use crate::container::life::supervise::{Pumps, supervise};
 use crate::engine::Engine;
 use crate::sandbox::PlayedMachine;
