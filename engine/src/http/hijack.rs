@@ -5,7 +5,7 @@
 //! output, and the request's body is the input.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, Cursor};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -15,10 +15,12 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt};
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Parts as ConnectionParts, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::UnixStream;
 
+use super::hang_up::HangUp;
 use super::lines::channel_body;
 use super::multiplex::Framing;
 use super::version::ApiVersion;
@@ -36,9 +38,17 @@ const NAMES_FRAMES: ApiVersion = ApiVersion::new(42);
 pub struct Hijack {
     upgrade: Option<OnUpgrade>,
     version: ApiVersion,
+    ends_with_client: bool,
 }
 
 impl Hijack {
+    /// Nothing is served any more once the client has hung up, even if there is nothing to be
+    /// written by which that would show.
+    #[must_use]
+    pub fn ending_with_client(self) -> Self {
+        Self { ends_with_client: true, ..self }
+    }
+
     /// Answers, and runs `serve` with the connection in a task of its own. `body` is what is left
     /// of the request's, the input of clients that do not upgrade.
     pub fn respond<F, S>(self, framing: Framing, body: Body, serve: S) -> Response
@@ -59,10 +69,7 @@ impl Hijack {
         };
         tokio::spawn(async move {
             match upgrade.await {
-                Ok(connection) => {
-                    let (input, client) = tokio::io::split(TokioIo::new(connection));
-                    serve(Box::new(input), Box::new(client)).await;
-                }
+                Ok(connection) => carry(connection, self.ends_with_client, serve).await,
                 Err(error) => log::debug!("a client left before its streams began: {error}"),
             }
         });
@@ -75,6 +82,36 @@ impl Hijack {
     }
 }
 
+/// Runs `serve` with a connection; with `ends_with_client` until the client hangs up.
+async fn carry<F: Future<Output = ()>>(
+    connection: Upgraded,
+    ends_with_client: bool,
+    serve: impl FnOnce(Input, Client) -> F,
+) {
+    let ConnectionParts { io, read_buf, .. } = match connection.downcast::<TokioIo<UnixStream>>() {
+        Ok(parts) => parts,
+        Err(connection) => {
+            let (input, client) = tokio::io::split(TokioIo::new(connection));
+            return serve(Box::new(input), Box::new(client)).await;
+        }
+    };
+    let socket = io.into_inner();
+    let hang_up = ends_with_client.then(|| HangUp::of(&socket)).and_then(Result::ok);
+    let hung_up = async {
+        match &hang_up {
+            Some(hang_up) => hang_up.told().await,
+            None => std::future::pending().await,
+        }
+    };
+    let (input, client) = socket.into_split();
+    // What came together with the request.
+    let input = Cursor::new(read_buf).chain(input);
+    tokio::select! {
+        () = serve(Box::new(input), Box::new(client)) => {}
+        () = hung_up => {}
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for Hijack {
     type Rejection = std::convert::Infallible;
 
@@ -82,7 +119,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Hijack {
         let wanted = parts.headers.contains_key(header::UPGRADE);
         let upgrade = parts.extensions.remove::<OnUpgrade>().filter(|_| wanted);
         let version = ApiVersion::from_request_parts(parts, state).await?;
-        Ok(Self { upgrade, version })
+        Ok(Self { upgrade, version, ends_with_client: false })
     }
 }
 

@@ -77,3 +77,24 @@ async fn without_a_terminal_no_key_means_anything() {
     assert_eq!(&typed, b"a\x10b");
     serving.abort();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_hangs_up_while_nothing_is_said_is_let_go() {
+    let (served, container) = container(false).await;
+    let mut client = served.connect().await;
+    let request = "POST /containers/one/attach?stream=1&stdout=1 HTTP/1.1\r\nHost: x\r\n\
+                   Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(timeout(SOON, client.read_u8()).await.unwrap().unwrap());
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101 "));
+    // It has no more to say, and still listens.
+    client.shutdown().await.unwrap();
+    let gone = container.streams.first_has_gone();
+    tokio::pin!(gone);
+    timeout(Duration::from_millis(100), &mut gone).await.expect_err("it was let go");
+    drop(client);
+    timeout(SOON, gone).await.expect("it is kept");
+}

@@ -160,6 +160,15 @@ impl Streams {
         self.clients().list.clear();
     }
 
+    /// Until the client that attached first has gone.
+    #[cfg(test)]
+    pub(super) async fn first_has_gone(&self) {
+        let first = self.clients().list.first().map(|client| client.queue.clone());
+        if let Some(queue) = first {
+            queue.closed().await;
+        }
+    }
+
     fn clients(&self) -> MutexGuard<'_, Clients> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -31,7 +31,8 @@ pub(super) async fn attach(
     let attachment = find(&engine, &id)?.attach(options)?;
     let framing = attachment.framing();
     let serve = async move |input, client| attachment.serve(input, client).await;
-    Ok(hijack.respond(framing, request.into_body(), serve))
+    // A container may say nothing for long.
+    Ok(hijack.ending_with_client().respond(framing, request.into_body(), serve))
 }
 
 /// The keys that a client names, or else Docker's.

@@ -90,7 +90,7 @@ impl Served {
         self.folder.path().join("docker.sock")
     }
 
-    async fn connect(&self) -> UnixStream {
+    pub(crate) async fn connect(&self) -> UnixStream {
         UnixStream::connect(self.socket()).await.unwrap()
     }
 
