@@ -184,7 +184,7 @@ mod tests {
         let (_served, engine) = played::engine_with_image().await;
         let container = played::container(&engine, "one").await;
         let (machine, mut guest) = played::run(&container).await;
-        let commit = || CommitRequest { repository: "made".to_owned(), ..Default::default() };
+        let commit = || CommitRequest { repository: "made".to_owned(), ..CommitRequest::default() };
         // All that came looks whole.
         let (made, ()) = tokio::join!(
             engine.containers.commit(&container, commit()),

@@ -20,9 +20,10 @@ pub(crate) struct PlayedMachine {
 }
 
 impl PlayedMachine {
-    /// Whether its monitor was ended.
-    pub(crate) fn has_ended(&mut self) -> bool {
-        self.monitor.try_wait().unwrap().is_some()
+    /// Whether its monitor was ended, or is about to be gone.
+    pub(crate) fn has_ended(&self) -> bool {
+        let process = Process::open(self.monitor.id()).unwrap();
+        process.wait(Duration::from_secs(5)).unwrap()
     }
 
     /// It as its engine has it, and the guest's end of the connection to the agent.

@@ -1,4 +1,4 @@
-//! Guests that greet and then answer nothing. The clock is not the real one.
+//! Guests that greet and then answer nothing, by a clock that is faster than the real one.
 
 use std::sync::Arc;
 
@@ -13,6 +13,20 @@ use crate::sandbox::PlayedMachine;
 /// Longer than anybody waits for a guest.
 const TOO_LONG: Duration = Duration::from_secs(200);
 
+/// Has the clock go a hundred times as fast. One that is merely paused would not wait for what
+/// really happens: processes that end.
+fn hurry() {
+    tokio::time::pause();
+    tokio::spawn(async {
+        loop {
+            let real = Duration::from_millis(5);
+            // It does not go on by itself while a thread is at work.
+            let _ = tokio::task::spawn_blocking(move || std::thread::sleep(real)).await;
+            tokio::time::advance(real * 100).await;
+        }
+    });
+}
+
 /// A container that runs in a machine whose agent says nothing more.
 async fn running() -> (Served, Arc<Container>, PlayedMachine, UnixStream) {
     let (served, container) = container().await;
@@ -20,13 +34,13 @@ async fn running() -> (Served, Arc<Container>, PlayedMachine, UnixStream) {
     let run = container.run().unwrap();
     let pumps = Pumps::plain(&container, tokio::io::empty(), tokio::io::empty());
     tokio::spawn(supervise(Arc::clone(&container), run, pumps));
-    tokio::time::pause();
+    hurry();
     (served, container, machine, guest)
 }
 
 #[tokio::test]
 async fn a_stop_ends_the_machine_of_a_guest_that_does_not_answer() {
-    let (_served, container, mut machine, _guest) = running().await;
+    let (_served, container, machine, _guest) = running().await;
     let stopping = container.stop(None, Some(Some(Duration::from_secs(1))));
     timeout(TOO_LONG, stopping).await.expect("it waits for the guest").unwrap();
     assert_eq!(container.phase(), Phase::Exited);
@@ -35,7 +49,7 @@ async fn a_stop_ends_the_machine_of_a_guest_that_does_not_answer() {
 
 #[tokio::test]
 async fn a_removal_by_force_does_not_wait_for_a_guest_that_does_not_answer() {
-    let (_served, container, mut machine, _guest) = running().await;
+    let (_served, container, machine, _guest) = running().await;
     let removing = container.remove(RemoveOptions { volumes: false, force: true });
     timeout(TOO_LONG, removing).await.expect("it waits for the guest").unwrap();
     assert!(container.is_removed());
@@ -71,9 +85,9 @@ async fn left_running(engine: &Engine, name: &str) -> (Arc<Container>, PlayedMac
 #[tokio::test]
 async fn an_engine_serves_soon_however_many_guests_do_not_answer() {
     let (_served, engine) = played::engine_with_image().await;
-    let (one, mut first) = left_running(&engine, "one").await;
-    let (two, mut second) = left_running(&engine, "two").await;
-    tokio::time::pause();
+    let (one, first) = left_running(&engine, "one").await;
+    let (two, second) = left_running(&engine, "two").await;
+    hurry();
     let began = Instant::now();
     let adopting = timeout(TOO_LONG, engine.containers.adopt(Vec::new()));
     let (adopted, _one, _two) = tokio::join!(adopting, first.guest.greet(), second.guest.greet());
