@@ -112,6 +112,12 @@ fn scaled(bytes: i64, base: f64, units: [&str; 6]) -> String {
     format!("{number}{}", units.get(unit).unwrap_or(&"B"))
 }
 
+/// When, as Go prints it: `2026-01-31 12:00:00 +0000 UTC`.
+pub(crate) fn created(unix: i64) -> String {
+    let at = OffsetDateTime::from_unix_timestamp(unix).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    format!("{} {:02}:{:02}:{:02} +0000 UTC", at.date(), at.hour(), at.minute(), at.second())
+}
+
 /// How long ago, for people: `5 minutes ago`.
 pub(crate) fn ago(unix: i64) -> String {
     format!("{} ago", span((OffsetDateTime::now_utc().unix_timestamp() - unix).max(0)))

@@ -25,6 +25,19 @@ pub(crate) type Row = Map<String, Value>;
 /// A column: its heading and the name of its value.
 pub(crate) type Column = (&'static str, &'static str);
 
+/// The name of the value of a row that `.Label "name"` looks in, and that is not shown itself.
+pub(crate) const LABELS: &str = "Label";
+
+/// A row, and what `.Label` looks in.
+fn without_labels(row: &Row) -> (Row, Row) {
+    let mut row = row.clone();
+    let labels = match row.remove(LABELS) {
+        Some(Value::Object(labels)) => labels,
+        _ => Row::new(),
+    };
+    (row, labels)
+}
+
 /// A row of texts.
 pub(crate) fn row<const N: usize>(values: [(&str, String); N]) -> Row {
     values.into_iter().map(|(name, value)| (name.to_owned(), Value::String(value))).collect()
@@ -49,19 +62,23 @@ impl Layout {
     pub(crate) fn print(&self, columns: &[Column], rows: &[Row]) -> anyhow::Result<()> {
         match self.format.as_deref() {
             None | Some("table") => table(columns, rows),
-            Some("json") => {
-                rows.iter().try_for_each(|row| output::line(&serde_json::to_string(row)?))
-            }
+            Some("json") => rows.iter().try_for_each(|row| {
+                let (row, _) = without_labels(row);
+                output::line(&serde_json::to_string(&row)?)
+            }),
             Some(text) => {
                 let (heading, text) = match text.strip_prefix("table ") {
                     Some(text) => (true, text),
                     None => (false, text),
                 };
-                let template: Template = text.parse()?;
-                let lines = rows.iter().map(|row| template.render(&Value::Object(row.clone())));
+                let template = Template::of_rows(text)?;
+                let lines = rows.iter().map(|row| {
+                    let (row, labels) = without_labels(row);
+                    template.render_row(&Value::Object(row), &labels)
+                });
                 let lines = lines.collect::<Result<Vec<_>, _>>()?;
                 if heading {
-                    return aligned(&template.headings(columns), &lines);
+                    return aligned(&template.headings(columns)?, &lines);
                 }
                 lines.iter().try_for_each(|line| output::line(line))
             }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use crate::engine::{Engine, Query};
-use crate::rows::{Column, Layout, Row, at, row};
+use crate::rows::{Column, LABELS, Layout, Row, at, row};
 use crate::units;
 
 const COLUMNS: [Column; 7] = [
@@ -71,20 +71,35 @@ fn describe(container: &Value, whole: bool) -> Row {
         labels.map(|(name, value)| format!("{name}={}", crate::rows::text(value))).collect();
     let networks = container.pointer("/NetworkSettings/Networks").and_then(Value::as_object);
     let networks: Vec<_> = networks.into_iter().flatten().map(|(name, _)| name.clone()).collect();
-    row([
+    let mounts = container["Mounts"].as_array().into_iter().flatten();
+    let mounts: Vec<_> = mounts.map(|mount| mounted(mount, whole)).collect();
+    let volumes = container["Mounts"].as_array().into_iter().flatten();
+    let volumes = volumes.filter(|mount| at(mount, "/Type") == "volume").count();
+    let mut row = row([
         ("ID", short(&at(container, "/Id"), whole)),
         ("Image", at(container, "/Image")),
         ("Command", format!("\"{}\"", cut(&command, if whole { usize::MAX } else { 20 }))),
         ("RunningFor", units::ago(container["Created"].as_i64().unwrap_or_default())),
-        ("CreatedAt", at(container, "/Created")),
+        ("CreatedAt", units::created(container["Created"].as_i64().unwrap_or_default())),
         ("Status", at(container, "/Status")),
         ("State", at(container, "/State")),
         ("Ports", ports(container)),
         ("Names", names.join(",")),
         ("Labels", labels.join(",")),
         ("Networks", networks.join(",")),
+        ("Mounts", mounts.join(",")),
+        ("LocalVolumes", volumes.to_string()),
         ("Size", units::human(container["SizeRw"].as_i64().unwrap_or_default())),
-    ])
+    ]);
+    row.insert(LABELS.to_owned(), container["Labels"].clone());
+    row
+}
+
+/// A volume by its name, anything else by what is mounted.
+fn mounted(mount: &Value, whole: bool) -> String {
+    let name = at(mount, "/Name");
+    let text = if name.is_empty() { at(mount, "/Source") } else { name };
+    cut(&text, if whole { usize::MAX } else { 15 })
 }
 
 /// The first twelve characters of an id, or all.
@@ -139,6 +154,7 @@ mod tests {
         });
         let row = describe(&container, false);
         assert_eq!(row["ID"], "0123456789ab");
+        assert_eq!(row["CreatedAt"], "1970-01-01 00:00:00 +0000 UTC");
         assert_eq!(row["Names"], "web");
         assert_eq!(row["Command"], "\"nginx -g 'daemon of…\"");
         assert_eq!(row["Ports"], "0.0.0.0:8080->80/tcp, 443/tcp, [::]:8080->80/tcp");

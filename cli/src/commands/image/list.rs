@@ -105,7 +105,8 @@ fn describe(image: &Value, whole: bool) -> Vec<Row> {
             ("ID", short(&at(image, "/Id"), whole)),
             ("Digest", digest.clone()),
             ("CreatedSince", units::ago(created)),
-            ("CreatedAt", created.to_string()),
+            ("CreatedAt", units::created(created)),
+            ("Containers", "N/A".to_owned()),
             ("Size", units::human(image["Size"].as_i64().unwrap_or_default())),
         ])
     });
@@ -129,6 +130,7 @@ pub(crate) async fn history(engine: Engine, args: HistoryArgs) -> anyhow::Result
         row([
             ("ID", short(&at(step, "/Id"), args.no_trunc)),
             ("CreatedSince", units::ago(step["Created"].as_i64().unwrap_or_default())),
+            ("CreatedAt", units::created(step["Created"].as_i64().unwrap_or_default())),
             ("CreatedBy", by),
             ("Size", units::human(step["Size"].as_i64().unwrap_or_default())),
             ("Comment", at(step, "/Comment")),
@@ -150,6 +152,7 @@ mod tests {
         });
         let rows = describe(&image, false);
         assert_eq!(rows.len(), 2);
+        assert_eq!(rows[0]["CreatedAt"], "1970-01-01 00:00:00 +0000 UTC");
         assert_eq!(
             (&rows[1]["Repository"], &rows[1]["Tag"]),
             (&"localhost:5000/b".into(), &"2".into())
