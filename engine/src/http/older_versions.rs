@@ -51,11 +51,10 @@ pub(super) fn image(document: &mut Value, version: ApiVersion) {
         });
         lay_under(document, &json!({ "Config": config }));
     }
-    if version < ApiVersion::new(45) {
-        // docker-compose looks here for the image's volumes.
-        let of_container = json!({ "Container": "", "ContainerConfig": document["Config"] });
-        lay_under(document, &of_container);
-    }
+    // Gone since 1.45, but docker-compose 1.29 still looks here for the image's volumes, and speaks
+    // the newest version where its library for Docker is a new one.
+    let of_container = json!({ "Container": "", "ContainerConfig": document["Config"] });
+    lay_under(document, &of_container);
     if version < ApiVersion::new(44) {
         give_virtual_size(document);
     }
@@ -165,7 +164,8 @@ mod tests {
         assert_eq!((&document["VirtualSize"], &document["Parent"]), (&json!(7), &json!("")));
         let mut document = new.clone();
         image(&mut document, ApiVersion::new(52));
-        assert_eq!(document, new);
+        assert_eq!(document["ContainerConfig"], new["Config"]);
+        assert_eq!((document.get("VirtualSize"), document.get("Parent")), (None, None));
     }
 
     #[test]
