@@ -125,13 +125,19 @@ pub(crate) async fn act(engine: Engine, verb: &str, names: Names) -> anyhow::Res
     .await
 }
 
-/// Prints how each ended.
+/// Prints how each ended. All are waited for, even if one is not there.
 pub(crate) async fn wait(engine: Engine, names: Names) -> anyhow::Result<ExitCode> {
+    let mut failed = false;
     for name in &names.containers {
-        let status = session::wait(&engine, name, "not-running").await?;
-        output::line(&status.to_string())?;
+        match session::wait(&engine, name, "not-running").await {
+            Ok(status) => output::line(&status.to_string())?,
+            Err(error) => {
+                output::report(&error);
+                failed = true;
+            }
+        }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// What is not there need not be removed by force: that is told, and is no failure.

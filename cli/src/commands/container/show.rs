@@ -1,17 +1,18 @@
 //! What a container is and does: inspect, logs, top, port, diff, stats.
 
+use std::collections::HashSet;
 use std::io;
 use std::process::ExitCode;
 
 use anyhow::bail;
 use futures_util::{StreamExt, TryStreamExt};
-use hyper::Method;
+use hyper::{Method, StatusCode};
 use serde_json::Value;
 use tokio_util::io::StreamReader;
 
 use super::ps::short;
 use crate::engine::client::chunks;
-use crate::engine::{Engine, Query, frames};
+use crate::engine::{Engine, EngineError, Query, frames};
 use crate::output;
 use crate::rows::{self, Column, Layout, Row, at, row};
 use crate::units;
@@ -276,29 +277,48 @@ pub(crate) async fn stats(engine: Engine, args: StatsArgs) -> anyhow::Result<Exi
         let list: Vec<Value> = engine.get(path.as_str()).await?;
         Ok(list.iter().map(|container| at(container, "/Id")).collect())
     };
-    watch(&engine, names, args.no_stream, &args.layout).await
+    watch(&engine, names, !args.containers.is_empty(), args.no_stream, &args.layout).await
 }
 
-/// Shows what containers use, again and again, or once. Whose that is is asked each time.
+/// Shows what containers use, again and again, or once. Whose that is is asked each time;
+/// where the user has `named` them, all must be there at first.
 pub(crate) async fn watch(
     engine: &Engine,
     names: impl AsyncFn() -> anyhow::Result<Vec<String>>,
+    named: bool,
     once: bool,
     layout: &Layout,
 ) -> anyhow::Result<ExitCode> {
+    let mut seen = HashSet::new();
     loop {
         let names = names().await?;
         // Each answer takes the second between its two readings.
         let readings = names.iter().map(|name| reading(engine, name));
-        let rows = futures_util::future::try_join_all(readings).await?;
+        let readings = futures_util::future::join_all(readings).await;
+        let mut rows = Vec::with_capacity(readings.len());
+        for (name, reading) in names.iter().zip(readings) {
+            match reading {
+                Ok(row) => {
+                    seen.insert(name.clone());
+                    rows.push(row);
+                }
+                // One that was there has been removed meanwhile; others are shown on.
+                Err(error) if is_gone(&error) && (!named || seen.contains(name)) => {}
+                Err(error) => return Err(error),
+            }
+        }
         if !once && crate::host::terminal::is_interactive() {
             output::clear()?;
         }
         layout.print(&STATS, &rows)?;
-        if once || names.is_empty() {
+        if once || rows.is_empty() {
             return Ok(ExitCode::SUCCESS);
         }
     }
+}
+
+fn is_gone(error: &anyhow::Error) -> bool {
+    error.downcast_ref().is_some_and(|error: &EngineError| error.is(StatusCode::NOT_FOUND))
 }
 
 async fn reading(engine: &Engine, name: &str) -> anyhow::Result<Row> {

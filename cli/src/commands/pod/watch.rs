@@ -87,7 +87,7 @@ pub(super) async fn stats(engine: &Engine, args: StatsArgs) -> anyhow::Result<Ex
         let running = members(engine, &args.pods).await?.into_iter().filter(|member| member.runs);
         Ok(running.map(|member| member.id).collect())
     };
-    show::watch(engine, names, args.no_stream, &args.layout).await
+    show::watch(engine, names, false, args.no_stream, &args.layout).await
 }
 
 pub(super) async fn top(engine: &Engine, args: TopArgs) -> anyhow::Result<ExitCode> {
