@@ -400,5 +400,5 @@ fn serial_output_is_opened_once_and_the_old_one_closed() {
     let mut vm = Vm::new();
     vm.put("/serial", r#"{"serial_out_path":"/s"}"#);
     vm.put("/serial", r#"{"serial_out_path":"/s","rate_limiter":{"size":1,"refill_time":1}}"#);
-    assert_eq!(vm.host.0, [r#"stream File { path: "/s" }"#, "close Stdio"]);
+    assert_eq!(vm.host.0, [r#"stream File { path: "/s", limit: None }"#, "close Stdio"]);
 }

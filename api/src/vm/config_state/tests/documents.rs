@@ -193,7 +193,13 @@ fn native_file_is_opened_and_started_as_it_is() {
     vm.state.load(ConfigFile::parse(SPEC).unwrap(), &mut vm.host).unwrap();
     assert_eq!(
         vm.host.0,
-        ["kernel /k", "initrd /i", "drive /r", r#"stream File { path: "/c" }"#, "tap tap0"]
+        [
+            "kernel /k",
+            "initrd /i",
+            "drive /r",
+            r#"stream File { path: "/c", limit: None }"#,
+            "tap tap0"
+        ]
     );
     assert_eq!(vm.state.spec().unwrap(), serde_json::from_str(SPEC).unwrap());
     vm.start();
