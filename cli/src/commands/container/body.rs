@@ -10,7 +10,8 @@ use bollard_stubs::models::{
 };
 
 use super::options::{
-    CreateOptions, HealthOptions, NetworkOptions, ResourceOptions, SecurityOptions, StorageOptions,
+    CreateOptions, HealthOptions, LastingLimitOptions, NetworkOptions, ResourceOptions,
+    SecurityOptions, StorageOptions,
 };
 use super::{mounts, ports};
 use crate::units;
@@ -91,6 +92,7 @@ impl CreateOptions {
             ..HostConfig::default()
         };
         self.resources.fill(&mut host)?;
+        self.lasting.fill(&mut host)?;
         self.storage.fill(&mut host)?;
         self.network.fill(&mut host);
         self.security.fill(&mut host)?;
@@ -125,7 +127,6 @@ impl ResourceOptions {
         host.memory = size("memory", &self.memory)?;
         host.memory_swap = size("memory-swap", &self.memory_swap)?;
         host.memory_reservation = size("memory-reservation", &self.memory_reservation)?;
-        host.shm_size = size("shm-size", &self.shm_size)?;
         #[expect(clippy::cast_possible_truncation, reason = "the engine refuses what is too much")]
         let nanos = |cpus: f64| (cpus * 1e9) as i64;
         host.nano_cpus = self.cpus.map(nanos);
@@ -133,6 +134,15 @@ impl ResourceOptions {
         host.cpu_quota = self.cpu_quota;
         host.cpu_period = self.cpu_period;
         host.pids_limit = self.pids_limit;
+        Ok(())
+    }
+}
+
+impl LastingLimitOptions {
+    fn fill(&self, host: &mut HostConfig) -> anyhow::Result<()> {
+        let size = self.shm_size.as_deref().map(units::size).transpose();
+        host.shm_size = size.context("--shm-size")?;
+        host.cpuset_cpus.clone_from(&self.cpuset_cpus);
         host.oom_score_adj = self.oom_score_adj;
         let limits: anyhow::Result<Vec<_>> = self.ulimit.iter().map(|text| ulimit(text)).collect();
         host.ulimits = some(limits?);
@@ -165,6 +175,7 @@ impl NetworkOptions {
         host.dns_search = some(self.dns_search.clone());
         host.dns_options = some(self.dns_option.clone());
         host.extra_hosts = some(self.add_host.clone());
+        host.links = some(self.link.clone());
     }
 
     fn config(&self) -> Option<NetworkingConfig> {

@@ -84,6 +84,8 @@ pub(crate) struct CreateOptions {
     #[command(flatten)]
     pub(crate) resources: ResourceOptions,
     #[command(flatten)]
+    pub(crate) lasting: LastingLimitOptions,
+    #[command(flatten)]
     pub(crate) storage: StorageOptions,
     #[command(flatten)]
     pub(crate) network: NetworkOptions,
@@ -130,12 +132,21 @@ pub(crate) struct ResourceOptions {
     /// Memory that others do not get at
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory_reservation: Option<String>,
-    /// Size of /dev/shm
-    #[arg(long, value_name = "SIZE")]
-    pub(crate) shm_size: Option<String>,
     /// Processes and threads; -1 for any number
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     pub(crate) pids_limit: Option<i64>,
+}
+
+/// Limits that stay as they are once the container is made.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct LastingLimitOptions {
+    /// Processors of this host, such as 0-2,4: the machine gets as many
+    #[arg(long, value_name = "LIST")]
+    pub(crate) cpuset_cpus: Option<String>,
+    /// Size of /dev/shm
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) shm_size: Option<String>,
     /// Limit of setrlimit(2): NAME=SOFT[:HARD]
     #[arg(long, value_name = "LIMIT")]
     pub(crate) ulimit: Vec<String>,
@@ -187,6 +198,9 @@ pub(crate) struct NetworkOptions {
     /// Further name in its network
     #[arg(long, alias = "net-alias", value_name = "NAME")]
     pub(crate) network_alias: Vec<String>,
+    /// Container that it finds by its name, or by another: CONTAINER[:NAME]
+    #[arg(long, value_name = "CONTAINER")]
+    pub(crate) link: Vec<String>,
     /// IPv4 address
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) ip: Option<String>,
@@ -203,7 +217,7 @@ pub(crate) struct NetworkOptions {
     #[arg(long, value_name = "DOMAIN")]
     pub(crate) dns_search: Vec<String>,
     /// DNS option
-    #[arg(long, value_name = "OPTION")]
+    #[arg(long, alias = "dns-opt", value_name = "OPTION")]
     pub(crate) dns_option: Vec<String>,
     /// Line for /etc/hosts: NAME:ADDRESS
     #[arg(long, value_name = "HOST")]

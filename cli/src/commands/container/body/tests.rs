@@ -23,7 +23,8 @@ fn flags_reach_their_fields() {
     let body = body(
         "-it -h web -u 7:8 -w /srv -e A=1 --label x=y --entrypoint /bin/sh --rm --cpus 1.5 -m 64m \
          --pids-limit 9 --ulimit nofile=10:20 --tmpfs /run:size=1m --read-only --cap-drop ALL \
-         --restart on-failure:3 --network front --network-alias w --ip 172.20.0.9 busybox echo",
+         --restart on-failure:3 --network front --network-alias w --ip 172.20.0.9 \
+         --link db:store --cpuset-cpus 0-1 --shm-size 1m --oom-score-adj 7 busybox echo",
     )
     .unwrap();
     assert_eq!(body.hostname.as_deref(), Some("web"));
@@ -35,6 +36,9 @@ fn flags_reach_their_fields() {
     assert_eq!((host.pids_limit, host.auto_remove), (Some(9), Some(true)));
     assert_eq!(host.ulimits.unwrap()[0].hard, Some(20));
     assert_eq!(host.tmpfs.unwrap()["/run"], "size=1m");
+    assert_eq!(host.links, Some(vec!["db:store".to_owned()]));
+    assert_eq!((host.cpuset_cpus.as_deref(), host.shm_size), (Some("0-1"), Some(1 << 20)));
+    assert_eq!(host.oom_score_adj, Some(7));
     assert_eq!(host.restart_policy.unwrap().maximum_retry_count, Some(3));
     assert_eq!(host.network_mode.as_deref(), Some("front"));
     let endpoints = body.networking_config.unwrap().endpoints_config.unwrap();
