@@ -25,9 +25,20 @@ fn ask(engine: &TestEngine, number: usize) -> anyhow::Result<()> {
     let fetch = |other: &String| format!("wget -q -O - http://{other}/");
     let script = others.each_ref().map(fetch).join(" && ");
     let asked = ["exec", &format!("c{number}"), "sh", "-c", &script];
-    let said = again_in_lab(|| engine.text(&asked))?;
+    let concerned: Vec<_> = others.iter().map(String::as_str).chain([asked[1]]).collect();
+    let said = again_in_lab(|| engine.text(&asked).inspect_err(|_| revive(engine, &concerned)))?;
     ensure!(said.lines().eq(&others), "c{number} asked {others:?} and got {said:?}");
     Ok(())
+}
+
+/// Tells why those have ended that have, and starts them again, for those who ask again.
+#[expect(clippy::print_stderr, reason = "it belongs to what a test that fails says")]
+fn revive(engine: &TestEngine, names: &[&str]) {
+    let format = "{{.Name}} {{.State.Status}} {{.State.Error}}";
+    for verb in [&["inspect", "--format", format][..], &["start"]] {
+        let said = engine.docker(&[verb, names].concat()).map(|output| output.stdout);
+        eprintln!("{}", String::from_utf8_lossy(&said.unwrap_or_default()));
+    }
 }
 
 /// Calls `act` for all containers at once.
