@@ -30,6 +30,7 @@ impl Host {
                 kernel: Some(Kernel::Bulkhead612.file(Format::Vmlinux)?),
                 initrd: Some(Kernel::Bulkhead612.small_initramfs()?),
                 kernel_args: env::var("BULKHEAD_TEST_CMDLINE").ok(),
+                ..GuestOverrides::default()
             })
         };
         Self::with(guest, monitor, LIMIT)

@@ -31,7 +31,7 @@ impl Host {
             Ok(GuestOverrides {
                 kernel: Some(TinyGuest::Deaf.write_kernel(folder)?),
                 initrd: Some(initrd),
-                kernel_args: None,
+                ..GuestOverrides::default()
             })
         };
         Self::with(guest, program("bulkhead-vmm")?, LIMIT)

@@ -38,6 +38,12 @@ pub(crate) struct Args {
     /// Added to the kernel's command line
     #[arg(long, value_name = "ARGS", env = "BULKHEAD_KERNEL_ARGS")]
     kernel_args: Option<String>,
+    /// Offer PCI's configuration ports too: for kernels without CONFIG_PCI_MMCONFIG. Slower starts
+    #[arg(long, env = "BULKHEAD_CONFIG_PORTS")]
+    config_ports: bool,
+    /// Do without transparent huge pages for the machines' memory. Smaller, and slower starts
+    #[arg(long, env = "BULKHEAD_SMALL_PAGES")]
+    small_pages: bool,
     /// The monitor's program (default: bulkhead-vmm beside this one, or on the PATH)
     #[arg(long, value_name = "FILE", env = "BULKHEAD_VMM")]
     pub(crate) monitor: Option<PathBuf>,
@@ -70,6 +76,8 @@ impl Args {
             kernel: self.kernel.clone(),
             initrd: self.initrd.clone(),
             kernel_args: self.kernel_args.clone(),
+            config_ports: self.config_ports,
+            small_pages: self.small_pages,
         }
     }
 }

@@ -13,7 +13,7 @@ use vm_spec::{
 };
 
 use super::console;
-use super::guest::Guest;
+use super::guest::{Guest, GuestOverrides};
 use super::spec::{Cable, Card, Disk, DiskContent, SandboxSpec, Share};
 
 /// The guest's context id; each machine has a vsock of its own.
@@ -36,27 +36,37 @@ pub enum DocumentError {
     Spec(#[from] SpecError),
 }
 
-/// Whether the host's kernel has transparent huge pages. A guest that boots touches its memory
-/// everywhere, and each fault of a small page costs an exit; what it does not use after that it
-/// gives back through its balloon.
-pub(super) fn has_huge_pages() -> bool {
-    Path::new("/sys/kernel/mm/transparent_hugepage/enabled").exists()
+/// What of a machine is made for a quick start.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Quick {
+    huge_pages: bool,
+    ecam_only: bool,
 }
 
-/// The machine of a sandbox in this folder, on huge pages or not.
+impl Quick {
+    /// As quick as this host's kernel and the guest's allow. A guest that boots touches its memory
+    /// everywhere, and each fault of a small page costs an exit; what it does not use after that it
+    /// gives back through its balloon.
+    pub(super) fn find(guest: &GuestOverrides) -> Self {
+        let has_huge_pages = Path::new("/sys/kernel/mm/transparent_hugepage/enabled").exists();
+        Self { huge_pages: has_huge_pages && !guest.small_pages, ecam_only: !guest.config_ports }
+    }
+}
+
+/// The machine of a sandbox in this folder.
 pub(super) fn compose(
     spec: &SandboxSpec,
     guest: &Guest,
     folder: &Folder,
-    huge_pages: bool,
+    quick: Quick,
 ) -> Result<VmSpec, DocumentError> {
     let mut document = VmSpec::new(guest.boot());
     document.cpu.count = spec.cpus;
     document.memory.size = spec.memory;
-    if huge_pages {
+    if quick.huge_pages {
         document.memory.backing = MemoryBacking::TransparentHuge;
     }
-    document.board.ecam_only = true;
+    document.board.ecam_only = quick.ecam_only;
     let mut add = |id: &str, component| {
         document.components.insert(ComponentId::from_str(id)?, component);
         Ok::<_, DocumentError>(())
@@ -175,7 +185,6 @@ mod tests {
     use vm_spec::Mib;
 
     use super::*;
-    use crate::sandbox::GuestOverrides;
 
     #[test]
     fn machine_is_made_to_boot_with_few_exits() {
@@ -195,10 +204,13 @@ mod tests {
             cards: Vec::new(),
         };
         let folder = Folder::new("c0", folder.path());
-        let on = |huge_pages| compose(&spec, &guest, &folder, huge_pages).unwrap();
-        assert!(on(true).board.ecam_only);
-        assert_eq!(on(true).memory.backing, MemoryBacking::TransparentHuge);
-        // A host without them would refuse to give them.
-        assert_eq!(on(false).memory.backing, MemoryBacking::Anonymous);
+        let machine = |quick| compose(&spec, &guest, &folder, quick).unwrap();
+        let made = machine(Quick { huge_pages: true, ecam_only: true });
+        assert!(made.board.ecam_only);
+        assert_eq!(made.memory.backing, MemoryBacking::TransparentHuge);
+        let slow = GuestOverrides { config_ports: true, small_pages: true, ..images };
+        let made = machine(Quick::find(&slow));
+        assert!(!made.board.ecam_only);
+        assert_eq!(made.memory.backing, MemoryBacking::Anonymous);
     }
 }

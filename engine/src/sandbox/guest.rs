@@ -22,6 +22,10 @@ pub struct GuestOverrides {
     pub initrd: Option<PathBuf>,
     /// Added to the kernel's command line.
     pub kernel_args: Option<String>,
+    /// Its kernel looks for devices through PCI's configuration ports.
+    pub config_ports: bool,
+    /// Its memory is of small pages.
+    pub small_pages: bool,
 }
 
 /// What the machines boot.
@@ -188,7 +192,7 @@ mod tests {
         let overrides = GuestOverrides {
             kernel: Some("/nonexistent/vmlinux".into()),
             initrd: Some("/nonexistent/initrd".into()),
-            kernel_args: None,
+            ..GuestOverrides::default()
         };
         let error = Guest::find_in(&[], &overrides).unwrap_err();
         assert_eq!(error.to_string(), "Failed to find /nonexistent/vmlinux");

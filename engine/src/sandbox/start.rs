@@ -49,7 +49,7 @@ impl Sandboxes {
     ) -> Result<Sandbox, SandboxError> {
         let folder = self.folder(&spec.id);
         let guest = Guest::find(&self.guest).map_err(SandboxError::Guest)?;
-        let document = document::compose(spec, &guest, &folder, document::has_huge_pages());
+        let document = document::compose(spec, &guest, &folder, document::Quick::find(&self.guest));
         let document = document.map_err(SandboxError::Document)?;
         // It is never closed, so there is always a turn.
         let _turn = self.boots.acquire().await.ok();
