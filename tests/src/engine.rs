@@ -12,7 +12,6 @@ use rustix::process::Signal;
 
 use crate::engine_requests::{Answer, request};
 use crate::kernel::{Format, Kernel, image};
-use crate::lab::in_lab;
 use crate::plain_user::PlainUser;
 use crate::process::{Process, program};
 use crate::tiny_guest::TinyGuest;
@@ -138,10 +137,6 @@ impl TestEngine {
         command.arg("--kernel").arg(kernel).arg("--initrd").arg(initrd).arg("--kernel-args");
         command.arg(env::var("BULKHEAD_TEST_CMDLINE").unwrap_or_default());
         command.args(["--boot-timeout", "90", "--log-level", "debug"]);
-        if in_lab() {
-            // Its emulation takes its own kernel down more often without these.
-            command.args(["--config-ports", "--small-pages"]);
-        }
         Ok(command)
     }
 

@@ -49,7 +49,7 @@ pub use engine::{TestEngine, container_image};
 pub use engine_requests::{Answer, request};
 pub use holdings::Holdings;
 pub use kernel::{Format, Kernel, tools_disk};
-pub use lab::{again_in_lab, rounds};
+pub use lab::rounds;
 pub use leftovers::{descriptors_of, files_below, processes_of};
 pub use namespaces::run_in_namespaces;
 pub use pattern::{pattern, read_range};

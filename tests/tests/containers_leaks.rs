@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tests::{Holdings, TestEngine, again_in_lab, rounds};
+use tests::{Holdings, TestEngine, rounds};
 
 const RUN: [&str; 17] = [
     "run",
@@ -38,11 +38,7 @@ fn monitor(engine: &TestEngine) -> anyhow::Result<Pid> {
 
 /// A container that does a bit of everything; its monitor is killed in every second round.
 fn round(engine: &TestEngine, number: u32) -> anyhow::Result<()> {
-    again_in_lab(|| {
-        // Of an attempt before.
-        engine.docker(&["rm", "-fv", "box"])?;
-        engine.text(&RUN)
-    })?;
+    engine.text(&RUN)?;
     engine.text(&["exec", "box", "sh", "-c", "echo x >> /data/file; echo y > /anonymous/file"])?;
     engine.text(&["cp", "box:/data/file", "-"])?;
     engine.text(&["logs", "box"])?;

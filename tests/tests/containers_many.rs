@@ -3,7 +3,7 @@
 use std::thread;
 
 use anyhow::{Context, ensure};
-use tests::{TestEngine, again_in_lab};
+use tests::TestEngine;
 
 const MANY: usize = 20;
 
@@ -12,11 +12,7 @@ fn start(engine: &TestEngine, number: usize) -> anyhow::Result<String> {
     let name = format!("c{number}");
     let serve = format!("echo {name} > /var/www/index.html; exec httpd -f -h /var/www");
     let within = ["run", "-d", "--init", "-m", "32m", "--network", "many", "--name", &name];
-    again_in_lab(|| {
-        // Of an attempt before.
-        engine.docker(&["rm", "-f", &name])?;
-        engine.text(&[&within[..], &["busybox", "sh", "-c", &serve]].concat())
-    })
+    engine.text(&[&within[..], &["busybox", "sh", "-c", &serve]].concat())
 }
 
 /// What container `number` gets from others: near ones and far ones.
@@ -24,21 +20,9 @@ fn ask(engine: &TestEngine, number: usize) -> anyhow::Result<()> {
     let others = [1, 7, 10].map(|step| format!("c{}", (number + step) % MANY));
     let fetch = |other: &String| format!("wget -q -O - http://{other}/");
     let script = others.each_ref().map(fetch).join(" && ");
-    let asked = ["exec", &format!("c{number}"), "sh", "-c", &script];
-    let concerned: Vec<_> = others.iter().map(String::as_str).chain([asked[1]]).collect();
-    let said = again_in_lab(|| engine.text(&asked).inspect_err(|_| revive(engine, &concerned)))?;
+    let said = engine.text(&["exec", &format!("c{number}"), "sh", "-c", &script])?;
     ensure!(said.lines().eq(&others), "c{number} asked {others:?} and got {said:?}");
     Ok(())
-}
-
-/// Tells why those have ended that have, and starts them again, for those who ask again.
-#[expect(clippy::print_stderr, reason = "it belongs to what a test that fails says")]
-fn revive(engine: &TestEngine, names: &[&str]) {
-    let format = "{{.Name}} {{.State.Status}} {{.State.Error}}";
-    for verb in [&["inspect", "--format", format][..], &["start"]] {
-        let said = engine.docker(&[verb, names].concat()).map(|output| output.stdout);
-        eprintln!("{}", String::from_utf8_lossy(&said.unwrap_or_default()));
-    }
 }
 
 /// Calls `act` for all containers at once.
