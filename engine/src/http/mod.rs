@@ -5,6 +5,7 @@
 //! | [`serve`] | connections and their limits |
 //! | [`version`] | the version in a path |
 //! | [`error`], [`query`], [`filters`], [`body`] | what handlers take and fail with |
+//! | [`unread`] | what handlers leave of a request |
 //! | [`zero_values`], [`older_versions`] | documents as Docker's clients expect them |
 //! | [`lines`], [`multiplex`], [`hijack`] | answers that are streams |
 //! | the others | routes, a file for each kind of object |
@@ -33,6 +34,7 @@ pub mod serve;
 mod system;
 #[cfg(test)]
 pub(crate) mod tests;
+mod unread;
 pub mod version;
 mod vms;
 mod volumes;
@@ -80,11 +82,16 @@ fn around(routes: Router) -> Router {
     Router::new().fallback(versioned).with_state(routes)
 }
 
-async fn versioned(State(routes): State<Router>, mut request: Request) -> Response {
+async fn versioned(State(routes): State<Router>, request: Request) -> Response {
+    let (mut request, unread) = unread::watch(request);
     let mut response = match version::take(&mut request) {
         Ok(()) => handled(routes, request).await,
-        Err(error) => error.into_response(),
+        Err(error) => {
+            drop(request);
+            error.into_response()
+        }
     };
+    unread.discard().await;
     let headers = response.headers_mut();
     let newest = HeaderValue::from_str(&ApiVersion::NEWEST.to_string());
     if let Ok(newest) = newest {

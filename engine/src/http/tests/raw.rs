@@ -31,6 +31,27 @@ async fn unknown_paths_and_methods_get_dockers_message() {
     assert_eq!(served.call("DELETE", "/version", "").await, not_found);
 }
 
+/// More than a socket holds: the client writes on only while the server reads.
+const LARGE_BODY: usize = 4 << 20;
+
+#[tokio::test]
+async fn clients_answered_before_their_body_was_read_can_send_it_all() {
+    let served = Served::start().await;
+    for path in ["/v1.50/swarm/init", "/build", "/v1.99/version", "/nonsense"] {
+        let mut stream = served.connect().await;
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+             Content-Length: {LARGE_BODY}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![b' '; LARGE_BODY]).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 4") || answer.starts_with("HTTP/1.1 501"), "{answer}");
+        assert!(answer.contains(r#"{"message":"#), "{answer}");
+    }
+}
+
 #[tokio::test]
 async fn version_too_new_is_a_bad_request() {
     let served = Served::start().await;
