@@ -43,15 +43,6 @@ impl Output {
         Self { source, unread: Some((agent, CloseOutput { session, stream })) }
     }
 
-    /// The connection of one that has come in no frames.
-    #[must_use]
-    pub fn into_socket(mut self) -> Option<UnixStream> {
-        match std::mem::replace(&mut self.source, Source::Ended) {
-            Source::Socket(socket) => Some(socket),
-            _ => None,
-        }
-    }
-
     /// What is read from after the bytes that have come.
     fn next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let next = match &mut self.source {

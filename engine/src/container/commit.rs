@@ -1,16 +1,16 @@
 //! Making an image of a container.
 
 use std::io::{self, Read};
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use agent_protocol::message::{ContainerRef, ReadArchive, Request};
 use bollard_stubs::models::{ContainerConfig, ImageConfig};
 use image::Reference;
 use image::archive::Commit;
+use tokio::io::AsyncReadExt;
 use tokio::runtime::Handle;
 
-use super::files::Access;
+use super::files::{self, Access};
 use super::live::Container;
 use super::record::Phase;
 use super::spec::merge;
@@ -94,15 +94,11 @@ impl Service {
             ..ReadArchive::default()
         };
         let mut command = access.read(read).await?;
-        let what = "Failed to read the container's changes";
-        let stdout = command.streams.stdout.take().and_then(Output::into_socket);
-        let stdout = stdout.map(tokio::net::UnixStream::into_std);
-        let stdout = stdout.transpose().map_err(ContainerError::io(what))?;
-        let Some(stdout) = stdout else {
-            return Err(ContainerError::Machine(what.to_owned()));
+        let Some(stdout) = command.streams.stdout.take() else {
+            return Err(ContainerError::Machine("the changes have no stream".to_owned()));
         };
-        stdout.set_nonblocking(false).map_err(ContainerError::io(what))?;
-        let changes = Changes { stdout, command: Some(command), runtime: Handle::current() };
+        let (container, runtime) = (access.name(), Handle::current());
+        let changes = Changes { stdout, command: Some(command), container, runtime };
         let images = self.ground.images.clone();
         let making = tokio::task::spawn_blocking(move || images.commit(changes, &commit));
         let made = making.await.map_err(|error| ContainerError::Machine(error.to_string()))?;
@@ -113,20 +109,23 @@ impl Service {
 /// What a container changed, for the thread that makes an image of it. The store reads to the end
 /// before it keeps anything, and there it learns whether that was all.
 struct Changes {
-    stdout: UnixStream,
+    stdout: Output,
     /// What gives them, until its end is known.
     command: Option<Command>,
+    container: String,
     runtime: Handle,
 }
 
 impl Read for Changes {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.stdout.read(buffer)?;
+        let read = files::in_time(&self.container, self.stdout.read(buffer));
+        let length = self.runtime.block_on(read).map_err(io::Error::other)?;
         if length == 0
             && !buffer.is_empty()
             && let Some(command) = self.command.take()
         {
-            self.runtime.block_on(super::files::finish(command)).map_err(io::Error::other)?;
+            let finished = files::finish(command, &self.container);
+            self.runtime.block_on(finished).map_err(io::Error::other)?;
         }
         Ok(length)
     }
@@ -199,5 +198,23 @@ mod tests {
         );
         let id = made.unwrap();
         assert_eq!(engine.images.store().find("made").unwrap().id().to_string(), id);
+    }
+
+    #[tokio::test]
+    async fn a_commit_of_a_guest_that_falls_silent_is_given_up() {
+        let (_served, engine) = played::engine_with_image().await;
+        let container = played::container(&engine, "one").await;
+        let (machine, mut guest) = played::run(&container).await;
+        let request = CommitRequest { repository: "made".to_owned(), ..CommitRequest::default() };
+        let beginning = async {
+            let (stream, _) = machine.begin_transfer(&mut guest).await;
+            played::hurry();
+            stream
+        };
+        let committing = engine.containers.commit(&container, request);
+        let (made, _stream) = tokio::join!(committing, beginning);
+        let error = made.unwrap_err().to_string();
+        assert!(error.contains("the guest of container one did not answer for 30s"), "{error}");
+        engine.images.store().find("made").unwrap_err();
     }
 }

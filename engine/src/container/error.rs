@@ -67,6 +67,14 @@ pub enum ContainerError {
     /// The machine could not be started or went away.
     #[error("{0}")]
     Machine(String),
+    /// The guest was waited for and did nothing.
+    #[error("the guest of container {container} did not answer for {limit:?}")]
+    Silent {
+        /// The container.
+        container: String,
+        /// How long it was waited for.
+        limit: std::time::Duration,
+    },
     /// A volume or a network could not be had; the status is theirs.
     #[error("{message}")]
     Other {
@@ -104,9 +112,11 @@ impl ContainerError {
             Self::Unchanged => StatusCode::NOT_MODIFIED,
             Self::Program { code: 126 | 127, .. } => StatusCode::BAD_REQUEST,
             Self::Other { status, .. } => *status,
-            Self::Program { .. } | Self::Machine(_) | Self::Store(_) | Self::Io { .. } => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            Self::Program { .. }
+            | Self::Machine(_)
+            | Self::Silent { .. }
+            | Self::Store(_)
+            | Self::Io { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 

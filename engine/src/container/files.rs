@@ -3,6 +3,8 @@
 //! A container that does not run has no machine; one is started for it without its process, and
 //! ended when the work is done.
 
+mod transfer;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +15,9 @@ use agent_protocol::message::{
 use bollard_stubs::models::{ChangeType, FilesystemChange};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::sync::OwnedMutexGuard;
+
+pub(super) use self::transfer::in_time;
+use self::transfer::{from_guest, to_guest};
 
 use super::ContainerError;
 use super::live::Container;
@@ -92,7 +97,7 @@ impl Access {
         let (path, container) = (path.to_owned(), self.container.name());
         move |error| match error.kind() {
             Some(FailureKind::NoSuchPath) => ContainerError::NoPath { path, container },
-            _ => ContainerError::Machine(chain(&error)),
+            _ => broken(error, &container),
         }
     }
 
@@ -119,19 +124,18 @@ impl Access {
     pub async fn write(
         &self,
         write: WriteArchive,
-        mut archive: impl AsyncRead + Unpin,
+        archive: impl AsyncRead + Unpin,
     ) -> Result<(), ContainerError> {
         let path = String::from_utf8_lossy(&write.path).into_owned();
         let write = WriteArchive { id: self.container.id.clone(), ..write };
         let begun = self.begin(Request::WriteArchive(write), Stream::Stdin).await;
         let mut command = begun.map_err(self.failed(&path))?;
         let mut copied = Ok(());
-        if let Some(mut stdin) = command.streams.stdin.take() {
-            copied = async {
-                tokio::io::copy(&mut archive, &mut stdin).await?;
-                stdin.shutdown().await
-            }
-            .await;
+        if let Some(stdin) = command.streams.stdin.take() {
+            copied = to_guest(&self.container.name(), archive, stdin).await;
+        }
+        if let Err(silent @ ContainerError::Silent { .. }) = copied {
+            return Err(silent);
         }
         let status = within(LAST_FILES, command.wait()).await.map_err(self.failed(&path))?;
         if status.shell_code() != 0 {
@@ -139,7 +143,26 @@ impl Access {
             let text = format!("failed to unpack into {path} (code {})", status.shell_code());
             return Err(ContainerError::Machine(text));
         }
-        copied.map_err(ContainerError::io(TRANSFER))
+        copied
+    }
+
+    /// Carries an archive that [was begun](Self::read) to its end.
+    pub async fn carry(
+        &self,
+        mut command: Command,
+        mut sink: impl AsyncWrite + Unpin,
+    ) -> Result<(), ContainerError> {
+        let container = self.container.name();
+        if let Some(stdout) = command.streams.stdout.take() {
+            from_guest(&container, stdout, &mut sink).await?;
+        }
+        finish(command, &container).await?;
+        sink.shutdown().await.map_err(ContainerError::io(TRANSFER))
+    }
+
+    /// The name of the container.
+    pub(super) fn name(&self) -> String {
+        self.container.name()
     }
 
     /// What is no folder was the wrong place to unpack anything.
@@ -161,15 +184,15 @@ impl Access {
         let mut command = begun.map_err(self.failed("/"))?;
         let stdout = command.streams.stdout.take();
         let changes = match stdout {
-            Some(stdout) => read_changes(stdout, MOST).await,
+            Some(stdout) => read_changes(&self.name(), stdout, MOST).await,
             None => Ok(Vec::new()),
         };
-        if changes.is_err() {
+        if !matches!(changes, Ok(_) | Err(ContainerError::Silent { .. })) {
             // It may have no end. That it has ended already is no fault.
             let _ = at_once(command.signal(signal::KILL, true)).await;
         }
         let changes = changes?;
-        finish(command).await?;
+        finish(command, &self.name()).await?;
         Ok(changes)
     }
 }
@@ -186,6 +209,7 @@ struct Most {
 const MOST: Most = Most { records: 1_000_000, bytes: 256 << 20 };
 
 async fn read_changes(
+    container: &str,
     stdout: impl AsyncRead + Unpin,
     most: Most,
 ) -> Result<Vec<FilesystemChange>, ContainerError> {
@@ -196,8 +220,7 @@ async fn read_changes(
         record.clear();
         // A path has at most 4096 bytes; what the guest says is not trusted.
         let mut limited = (&mut reader).take(8192);
-        let read = limited.read_until(0, &mut record).await;
-        if read.map_err(ContainerError::io(TRANSFER))? == 0 {
+        if in_time(container, limited.read_until(0, &mut record)).await? == 0 {
             return Ok(changes);
         }
         records += 1;
@@ -224,49 +247,23 @@ fn change(record: &[u8]) -> Option<FilesystemChange> {
     Some(FilesystemChange { path: String::from_utf8_lossy(path).into_owned(), kind })
 }
 
-/// Carries an archive to its end.
-pub async fn carry(
-    mut command: Command,
-    mut sink: impl AsyncWrite + Unpin,
-) -> Result<(), ContainerError> {
-    let mut copied = Ok(0);
-    if let Some(mut stdout) = command.streams.stdout.take() {
-        copied = tokio::io::copy(&mut stdout, &mut sink).await;
-    }
-    copied.map_err(ContainerError::io(TRANSFER))?;
-    finish(command).await?;
-    sink.shutdown().await.map_err(ContainerError::io(TRANSFER))
-}
-
-pub(super) async fn finish(command: Command) -> Result<(), ContainerError> {
+/// Waits for the good end of a command that has told all.
+pub(super) async fn finish(command: Command, container: &str) -> Result<(), ContainerError> {
     let status = within(LAST_FILES, command.wait()).await;
-    match status.map_err(|error| ContainerError::Machine(chain(&error)))?.shell_code() {
+    match status.map_err(|error| broken(error, container))?.shell_code() {
         0 => Ok(()),
         code => Err(ContainerError::Machine(format!("{TRANSFER} (code {code})"))),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn changes_are_read() {
-        assert_eq!(change(b"A /a b\0").unwrap().path, "/a b");
-        assert_eq!(change(b"D /gone").unwrap().kind, ChangeType::_2);
-        assert_eq!(change(b"X /what\0"), None);
-        assert_eq!(change(b"C"), None);
-    }
-
-    #[tokio::test]
-    async fn a_guest_that_tells_of_changes_without_end_is_cut_off() {
-        let told = &b"A /one\0A /two\0"[..];
-        let read = async |records, bytes| read_changes(told, Most { records, bytes }).await;
-        assert_eq!(read(2, told.len()).await.unwrap().len(), 2);
-        read(1, told.len()).await.unwrap_err();
-        read(2, told.len() - 1).await.unwrap_err();
-        // Whether they are understood or not.
-        let endless = tokio::io::repeat(b'x');
-        read_changes(endless, Most { records: 1000, bytes: 1 << 20 }).await.unwrap_err();
+fn broken(error: AgentError, container: &str) -> ContainerError {
+    match error {
+        AgentError::Late(limit) => {
+            ContainerError::Silent { container: container.to_owned(), limit }
+        }
+        error => ContainerError::Machine(chain(&error)),
     }
 }
+
+#[cfg(test)]
+mod tests;

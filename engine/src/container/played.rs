@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use agent_protocol::message::{Exited, Reply, Request, Started};
 use bollard_stubs::models::ContainerCreateBody;
@@ -55,15 +56,37 @@ pub(super) async fn run(container: &Arc<Container>) -> (PlayedMachine, UnixStrea
 }
 
 impl PlayedMachine {
-    /// Does the agent's part of reading an archive, which ends with a code.
-    pub(super) async fn transfer(&self, guest: &mut UnixStream, archive: &[u8], code: u32) {
-        let (mut output, request) = tokio::join!(self.guest.accept(), next(guest));
-        assert!(matches!(request.request, Some(Request::ReadArchive(_))));
+    /// Does the agent's part of a transfer up to where its bytes come or go: the stream for them,
+    /// and the number of the request.
+    pub(super) async fn begin_transfer(&self, guest: &mut UnixStream) -> (UnixStream, u64) {
+        let (stream, request) = tokio::join!(self.guest.accept(), next(guest));
+        let asked = request.request;
+        assert!(matches!(asked, Some(Request::ReadArchive(_) | Request::WriteArchive(_))));
         reply(guest, request.id, Reply::Started(Started { session: 9, pid: 1 })).await;
-        next(&output).await;
+        next(&stream).await;
+        (stream, request.id)
+    }
+
+    /// The same to the end of an archive that is read, and the code that this ends with.
+    pub(super) async fn transfer(&self, guest: &mut UnixStream, archive: &[u8], code: u32) {
+        let (mut output, id) = self.begin_transfer(guest).await;
         output.write_all(archive).await.unwrap();
         drop(output);
         let exited = Exited { session: 9, code, ..Exited::default() };
-        reply(guest, request.id, Reply::Exited(exited)).await;
+        reply(guest, id, Reply::Exited(exited)).await;
     }
+}
+
+/// Has the clock go a hundred times as fast. One that is merely paused would not wait for what
+/// really happens: processes that end.
+pub(super) fn hurry() {
+    tokio::time::pause();
+    tokio::spawn(async {
+        loop {
+            let real = Duration::from_millis(5);
+            // It does not go on by itself while a thread is at work.
+            let _ = tokio::task::spawn_blocking(move || std::thread::sleep(real)).await;
+            tokio::time::advance(real * 100).await;
+        }
+    });
 }

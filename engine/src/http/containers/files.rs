@@ -12,7 +12,7 @@ use super::super::hijack::body_reader;
 use super::super::lines::channel_body;
 use super::super::{ApiError, ApiResult, Query, Shared};
 use super::find;
-use crate::container::files::{Access, carry};
+use crate::container::files::Access;
 use crate::container::moment;
 
 const STATUS: HeaderName = HeaderName::from_static("x-docker-container-path-stat");
@@ -139,7 +139,7 @@ async fn stream(
 fn archive(access: Access, command: crate::agent::Command) -> Response {
     let (sink, body) = channel_body();
     tokio::spawn(async move {
-        if let Err(error) = carry(command, sink).await {
+        if let Err(error) = access.carry(command, sink).await {
             log::warn!("{}", super::super::error::chain(&error));
         }
         access.close().await;

@@ -13,20 +13,6 @@ use crate::sandbox::PlayedMachine;
 /// Longer than anybody waits for a guest.
 const TOO_LONG: Duration = Duration::from_secs(200);
 
-/// Has the clock go a hundred times as fast. One that is merely paused would not wait for what
-/// really happens: processes that end.
-fn hurry() {
-    tokio::time::pause();
-    tokio::spawn(async {
-        loop {
-            let real = Duration::from_millis(5);
-            // It does not go on by itself while a thread is at work.
-            let _ = tokio::task::spawn_blocking(move || std::thread::sleep(real)).await;
-            tokio::time::advance(real * 100).await;
-        }
-    });
-}
-
 /// A container that runs in a machine whose agent says nothing more.
 async fn running() -> (Served, Arc<Container>, PlayedMachine, UnixStream) {
     let (served, container) = container().await;
@@ -34,7 +20,7 @@ async fn running() -> (Served, Arc<Container>, PlayedMachine, UnixStream) {
     let run = container.run().unwrap();
     let pumps = Pumps::plain(&container, tokio::io::empty(), tokio::io::empty());
     tokio::spawn(supervise(Arc::clone(&container), run, pumps));
-    hurry();
+    played::hurry();
     (served, container, machine, guest)
 }
 
@@ -87,7 +73,7 @@ async fn an_engine_serves_soon_however_many_guests_do_not_answer() {
     let (_served, engine) = played::engine_with_image().await;
     let (one, first) = left_running(&engine, "one").await;
     let (two, second) = left_running(&engine, "two").await;
-    hurry();
+    played::hurry();
     let began = Instant::now();
     let adopting = timeout(TOO_LONG, engine.containers.adopt(Vec::new()));
     let (adopted, _one, _two) = tokio::join!(adopting, first.guest.greet(), second.guest.greet());
