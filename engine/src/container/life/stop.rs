@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use agent_protocol::message::{ContainerRef, Request, SignalContainer};
 
-use crate::agent::AgentError;
+use crate::agent::{AgentError, within};
 use crate::container::ContainerError;
 use crate::container::live::{Container, Run};
 use crate::container::record::Phase;
@@ -14,6 +14,8 @@ use crate::http::error::chain;
 
 /// A killed process that is not gone by then has hung its kernel; its machine is ended.
 const KILLED: Duration = Duration::from_secs(10);
+/// So is that of an agent that has not killed it by then.
+const KILLS: Duration = Duration::from_secs(5);
 
 impl Container {
     /// Asks it to end by `signal` (else the one it was made with), and ends it after `timeout`
@@ -36,11 +38,13 @@ impl Container {
         run.set_ending();
         let signal = signal.unwrap_or(spec.stop_signal);
         let timeout = timeout.unwrap_or(spec.stop_timeout);
-        if let Err(error) = self.send(&run, signal).await {
-            log::debug!("container {}: {error}", self.id);
-        }
-        self.thaw(&run).await;
-        if !self.ends_within(&run, timeout).await {
+        // A guest that does not answer has no more time than others.
+        let ended = tokio::select! {
+            biased;
+            never = self.ask_to_end(&run, signal) => never,
+            ended = self.ends_within(&run, timeout) => ended,
+        };
+        if !ended {
             self.end_by_force(&run).await;
         }
         self.await_rest().await;
@@ -72,21 +76,16 @@ impl Container {
             run.set_ending();
             self.change(|record| record.stopped_by_user = true).await?;
         }
+        if signal == signal::KILL {
+            self.end_by_force(&run).await;
+            self.await_rest().await;
+            return Ok(());
+        }
         match self.send(&run, signal).await {
             Ok(()) if ends => self.thaw(&run).await,
-            Ok(()) => {}
             // It ended while the signal was on its way.
-            Err(AgentError::Lost) => {}
-            Err(error) if signal != signal::KILL => {
-                return Err(ContainerError::Machine(chain(&error)));
-            }
-            Err(error) => log::debug!("container {}: {error}", self.id),
-        }
-        if signal == signal::KILL {
-            if !self.ends_within(&run, Some(KILLED)).await {
-                self.end_by_force(&run).await;
-            }
-            self.await_rest().await;
+            Ok(()) | Err(AgentError::Lost) => {}
+            Err(error) => return Err(ContainerError::Machine(chain(&error))),
         }
         Ok(())
     }
@@ -119,16 +118,35 @@ impl Container {
         Ok(())
     }
 
-    /// Kills all of it, and its machine if that does not help.
-    async fn end_by_force(&self, run: &Arc<Run>) {
-        let (sent, ended) = tokio::join!(
-            self.send(run, signal::KILL),
-            // A guest that does not answer is not given more time for that.
-            self.ends_within(run, Some(KILLED))
-        );
-        if let Err(error) = sent {
+    /// Sends the signal to end by, and nothing more.
+    async fn ask_to_end<T>(&self, run: &Run, signal: u32) -> T {
+        if let Err(error) = self.send(run, signal).await {
             log::debug!("container {}: {error}", self.id);
         }
+        self.thaw(run).await;
+        std::future::pending().await
+    }
+
+    /// Kills all of it, and its machine if that does not help.
+    async fn end_by_force(&self, run: &Arc<Run>) {
+        let killing = within(KILLS, async {
+            self.send(run, signal::KILL).await?;
+            self.thaw(run).await;
+            Ok(())
+        });
+        let ended = self.ends_within(run, Some(KILLED));
+        tokio::pin!(ended);
+        let ended = tokio::select! {
+            ended = &mut ended => ended,
+            killed = killing => match killed {
+                Err(AgentError::Late(_)) => false,
+                Ok(()) => ended.await,
+                Err(error) => {
+                    log::debug!("container {}: {error}", self.id);
+                    ended.await
+                }
+            },
+        };
         if !ended {
             log::warn!("container {} does not end: its machine is ended", self.id);
             run.machine.shut_down(&self.id).await;

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use agent_protocol::message::Request;
 use tokio::net::UnixStream;
 use tokio::time::Instant;
 
 use super::*;
+use crate::agent::tests::next;
 use crate::container::life::supervise::{Pumps, supervise};
 use crate::engine::Engine;
 use crate::sandbox::PlayedMachine;
@@ -20,13 +22,50 @@ async fn running() -> (Served, Arc<Container>, PlayedMachine, UnixStream) {
     let run = container.run().unwrap();
     let pumps = Pumps::plain(&container, tokio::io::empty(), tokio::io::empty());
     tokio::spawn(supervise(Arc::clone(&container), run, pumps));
-    played::hurry();
     (served, container, machine, guest)
+}
+
+/// Of the next request that is one.
+async fn next_signal(guest: &UnixStream) -> u32 {
+    loop {
+        if let Some(Request::SignalContainer(signal)) = next(guest).await.request {
+            return signal.signal;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_guest_that_does_not_answer_makes_a_stop_or_kill_seconds_longer() {
+    const TERM: u32 = 15;
+    const KILL: u32 = 9;
+    for signals in [&[TERM, KILL][..], &[KILL]] {
+        let (_served, container, _machine, guest) = running().await;
+        // With nothing else to do, it goes on to what is waited for.
+        tokio::time::pause();
+        let stops = signals.len() > 1;
+        let ending = tokio::spawn(async move {
+            let began = Instant::now();
+            let timeout = Some(Some(Duration::from_secs(3)));
+            if stops { container.stop(None, timeout).await } else { container.kill(KILL).await }
+                .unwrap();
+            (began.elapsed(), container.phase())
+        });
+        for signal in signals {
+            assert_eq!(next_signal(&guest).await, *signal);
+        }
+        let (took, phase) = ending.await.unwrap();
+        assert_eq!(phase, Phase::Exited);
+        // The process that is played for the monitor may take more than the clock has.
+        let most = Duration::from_secs(if stops { 15 } else { 12 });
+        assert!(took < most, "{took:?} with {signals:?}");
+        tokio::time::resume();
+    }
 }
 
 #[tokio::test]
 async fn a_stop_ends_the_machine_of_a_guest_that_does_not_answer() {
     let (_served, container, machine, _guest) = running().await;
+    played::hurry();
     let stopping = container.stop(None, Some(Some(Duration::from_secs(1))));
     timeout(TOO_LONG, stopping).await.expect("it waits for the guest").unwrap();
     assert_eq!(container.phase(), Phase::Exited);
@@ -36,6 +75,7 @@ async fn a_stop_ends_the_machine_of_a_guest_that_does_not_answer() {
 #[tokio::test]
 async fn a_removal_by_force_does_not_wait_for_a_guest_that_does_not_answer() {
     let (_served, container, machine, _guest) = running().await;
+    played::hurry();
     let removing = container.remove(RemoveOptions { volumes: false, force: true });
     timeout(TOO_LONG, removing).await.expect("it waits for the guest").unwrap();
     assert!(container.is_removed());
@@ -45,6 +85,7 @@ async fn a_removal_by_force_does_not_wait_for_a_guest_that_does_not_answer() {
 #[tokio::test]
 async fn what_a_guest_does_not_answer_fails_and_leaves_the_way_free() {
     let (_served, container, _machine, _guest) = running().await;
+    played::hurry();
     let late = |error: ContainerError| {
         let text = error.to_string();
         assert!(text.contains("did not answer"), "{text}");
