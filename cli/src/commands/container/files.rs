@@ -64,8 +64,13 @@ pub(crate) struct CommitArgs {
     /// What was done
     #[arg(short, long)]
     message: Option<String>,
+    /// Have the container stand still meanwhile
+    #[arg(short, long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", value_name = "BOOL",
+          value_parser = crate::flags::boolean)]
+    pause: bool,
     /// Let the container go on meanwhile
-    #[arg(long)]
+    #[arg(long, conflicts_with = "pause")]
     no_pause: bool,
     /// Name or id
     container: String,
@@ -345,7 +350,7 @@ pub(crate) async fn commit(engine: Engine, args: CommitArgs) -> anyhow::Result<E
         .maybe("tag", tag)
         .maybe("author", args.author)
         .maybe("comment", args.message)
-        .with("pause", if args.no_pause { "0" } else { "1" });
+        .with("pause", if args.pause && !args.no_pause { "1" } else { "0" });
     if !args.change.is_empty() {
         path = path.with("changes", args.change.join("\n"));
     }
