@@ -18,6 +18,9 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 /// The version of Docker's API that the commands are written for.
+pub(crate) const API_VERSION: &str = "1.47";
+
+/// Where it is.
 const API: &str = "/v1.47";
 
 /// The most of an error's body that is looked at.

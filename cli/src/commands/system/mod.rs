@@ -1,5 +1,7 @@
 //! The engine as a whole: version, info, disk usage, events, prune; running it; Docker's context.
 
+mod version;
+
 use std::env;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -15,6 +17,8 @@ use crate::engine::{Engine, launch, with_engine};
 use crate::output;
 use crate::rows::{Column, Layout, Template, at, row};
 use crate::units;
+
+pub(crate) use version::run as version;
 
 #[derive(Subcommand)]
 pub(crate) enum Group {
@@ -96,10 +100,6 @@ pub(crate) fn info(host: Option<&str>, args: ShowArgs) -> anyhow::Result<ExitCod
     with_engine(host, |engine| async move { show(engine, "/info", args, &INFO).await })
 }
 
-pub(crate) fn version(host: Option<&str>, args: ShowArgs) -> anyhow::Result<ExitCode> {
-    with_engine(host, |engine| async move { show(engine, "/version", args, &VERSION).await })
-}
-
 const INFO: [(&str, &str); 12] = [
     ("Engine version", "/ServerVersion"),
     ("Containers", "/Containers"),
@@ -115,14 +115,6 @@ const INFO: [(&str, &str); 12] = [
     ("Security", "/SecurityOptions"),
 ];
 
-const VERSION: [(&str, &str); 5] = [
-    ("Engine", "/Version"),
-    ("API", "/ApiVersion"),
-    ("Oldest API", "/MinAPIVersion"),
-    ("Kernel of the host", "/KernelVersion"),
-    ("Architecture", "/Arch"),
-];
-
 async fn show(
     engine: Engine,
     path: &str,
@@ -134,9 +126,6 @@ async fn show(
         Some("json") => output::json(&value)?,
         Some(text) => output::line(&text.parse::<Template>()?.render(&value)?)?,
         None => {
-            if path == "/version" {
-                output::line(&format!("Client: {}", env!("CARGO_PKG_VERSION")))?;
-            }
             for (name, path) in fields {
                 output::line(&format!("{name}: {}", at(&value, path)))?;
             }
