@@ -44,6 +44,11 @@ pub(crate) fn row<const N: usize>(values: [(&str, String); N]) -> Row {
 }
 
 impl Layout {
+    /// What was asked for.
+    pub(crate) fn format(&self) -> Option<&str> {
+        self.format.as_deref()
+    }
+
     /// Prints a list: of each row only the value that `quiet` names, or as [`Self::print`].
     pub(crate) fn list(
         &self,

@@ -62,7 +62,7 @@ pub(crate) async fn run(engine: Engine, args: Args) -> anyhow::Result<ExitCode> 
     args.layout.list(&columns, &rows, args.quiet.then_some("ID"))
 }
 
-fn describe(container: &Value, whole: bool) -> Row {
+pub(crate) fn describe(container: &Value, whole: bool) -> Row {
     let names = container["Names"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let names: Vec<_> = names.map(|name| name.trim_start_matches('/')).collect();
     let command = at(container, "/Command");

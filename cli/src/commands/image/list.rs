@@ -79,7 +79,7 @@ pub(crate) async fn run(engine: Engine, args: Args) -> anyhow::Result<ExitCode> 
 }
 
 /// A row for each name.
-fn describe(image: &Value, whole: bool) -> Vec<Row> {
+pub(crate) fn describe(image: &Value, whole: bool) -> Vec<Row> {
     let list = |name: &str| -> Vec<String> {
         image[name].as_array().into_iter().flatten().map(crate::rows::text).collect()
     };

@@ -1,7 +1,7 @@
 //! Images.
 
 mod archive;
-mod list;
+pub(crate) mod list;
 pub(crate) mod pull;
 
 use std::process::ExitCode;

@@ -1,5 +1,6 @@
 //! The engine as a whole: version, info, disk usage, events, prune; running it; Docker's context.
 
+mod df;
 mod version;
 
 use std::env;
@@ -15,15 +16,14 @@ use super::container::life::{self, PruneArgs};
 use super::container::{self, EventsArgs};
 use crate::engine::{Engine, launch, with_engine};
 use crate::output;
-use crate::rows::{Column, Layout, Template, at, row};
-use crate::units;
+use crate::rows::{Template, at};
 
 pub(crate) use version::run as version;
 
 #[derive(Subcommand)]
 pub(crate) enum Group {
     /// Show what disk space is used for
-    Df(DfArgs),
+    Df(df::Args),
     /// Follow what happens
     Events(EventsArgs),
     /// Show the engine's settings and figures
@@ -38,13 +38,6 @@ pub(crate) struct ShowArgs {
     /// json, or a template such as '{{.ServerVersion}}'
     #[arg(short, long)]
     format: Option<String>,
-}
-
-/// Shows disk usage.
-#[derive(clap::Args)]
-pub(crate) struct DfArgs {
-    #[command(flatten)]
-    layout: Layout,
 }
 
 /// Removes what is not used.
@@ -84,7 +77,7 @@ Example:
 pub(crate) fn run(host: Option<&str>, group: Group) -> anyhow::Result<ExitCode> {
     with_engine(host, |engine| async move {
         match group {
-            Group::Df(args) => df(engine, args).await,
+            Group::Df(args) => df::run(engine, args).await,
             Group::Events(args) => container::events(engine, args).await,
             Group::Info(args) => show(engine, "/info", args, &INFO).await,
             Group::Prune(args) => prune(engine, args).await,
@@ -131,50 +124,6 @@ async fn show(
             }
         }
     }
-    Ok(ExitCode::SUCCESS)
-}
-
-const DF: [Column; 4] =
-    [("TYPE", "Type"), ("TOTAL", "TotalCount"), ("ACTIVE", "Active"), ("SIZE", "Size")];
-
-async fn df(engine: Engine, args: DfArgs) -> anyhow::Result<ExitCode> {
-    let usage: Value = engine.get("/system/df").await?;
-    let list = |name: &str| usage[name].as_array().cloned().unwrap_or_default();
-    let sum = |list: &[Value], path: &str| -> i64 {
-        list.iter().filter_map(|it| it.pointer(path).and_then(Value::as_i64)).sum()
-    };
-    let line = |kind: &str, list: &[Value], active: usize, size: i64| {
-        row([
-            ("Type", kind.to_owned()),
-            ("TotalCount", list.len().to_string()),
-            ("Active", active.to_string()),
-            ("Size", units::human(size)),
-        ])
-    };
-    let positive = |it: &&Value, path: &str| it.pointer(path).and_then(Value::as_i64) > Some(0);
-    let (images, containers, volumes) = (list("Images"), list("Containers"), list("Volumes"));
-    let layers = usage["LayersSize"].as_i64();
-    let rows = [
-        line(
-            "Images",
-            &images,
-            images.iter().filter(|it| positive(it, "/Containers")).count(),
-            layers.unwrap_or_else(|| sum(&images, "/Size")),
-        ),
-        line(
-            "Containers",
-            &containers,
-            containers.iter().filter(|it| at(it, "/State") == "running").count(),
-            sum(&containers, "/SizeRw"),
-        ),
-        line(
-            "Local Volumes",
-            &volumes,
-            volumes.iter().filter(|it| positive(it, "/UsageData/RefCount")).count(),
-            sum(&volumes, "/UsageData/Size"),
-        ),
-    ];
-    args.layout.print(&DF, &rows)?;
     Ok(ExitCode::SUCCESS)
 }
 

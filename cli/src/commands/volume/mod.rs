@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::container::{labels, life, pairs, show};
 use crate::engine::{Query, for_each, with_engine};
 use crate::output;
-use crate::rows::{Column, Layout, at, row};
+use crate::rows::{Column, LABELS, Layout, Row, at, row};
 
 #[derive(Subcommand)]
 pub(crate) enum Group {
@@ -99,15 +99,7 @@ pub(crate) fn run(host: Option<&str>, group: Group) -> anyhow::Result<ExitCode> 
                 let path = Query::path(&["volumes"]).filters(&args.filter)?;
                 let list: Value = engine.get(path.as_str()).await?;
                 let volumes = list["Volumes"].as_array().into_iter().flatten();
-                let rows = volumes.map(|volume| {
-                    row([
-                        ("Driver", at(volume, "/Driver")),
-                        ("Name", at(volume, "/Name")),
-                        ("Mountpoint", at(volume, "/Mountpoint")),
-                        ("Scope", at(volume, "/Scope")),
-                    ])
-                });
-                let rows: Vec<_> = rows.collect();
+                let rows: Vec<_> = volumes.map(describe).collect();
                 args.layout.list(&COLUMNS, &rows, args.quiet.then_some("Name"))
             }
             Group::Rm(args) => {
@@ -131,4 +123,25 @@ pub(crate) fn run(host: Option<&str>, group: Group) -> anyhow::Result<ExitCode> 
             }
         }
     })
+}
+
+/// A volume with the fields that Docker's templates know.
+pub(crate) fn describe(volume: &Value) -> Row {
+    let labels = volume["Labels"].as_object().into_iter().flatten();
+    let labels: Vec<_> =
+        labels.map(|(name, value)| format!("{name}={}", crate::rows::text(value))).collect();
+    let mut row = row([
+        ("Driver", at(volume, "/Driver")),
+        ("Name", at(volume, "/Name")),
+        ("Mountpoint", at(volume, "/Mountpoint")),
+        ("Scope", at(volume, "/Scope")),
+        ("Labels", labels.join(",")),
+        ("Availability", "N/A".to_owned()),
+        ("Group", "N/A".to_owned()),
+        ("Status", "N/A".to_owned()),
+        ("Links", "N/A".to_owned()),
+        ("Size", "N/A".to_owned()),
+    ]);
+    row.insert(LABELS.to_owned(), volume["Labels"].clone());
+    row
 }
