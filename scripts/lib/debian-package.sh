@@ -56,26 +56,3 @@ unpack_package() {
     dpkg-deb -x ./*.deb .
     rm ./*.deb
 }
-
-# unpack_from_suite SUITE PACKAGE...: the packages' files into this folder, from a
-# suite that apt need not know, of the mirror from which it takes the base system.
-unpack_from_suite() {
-    local suite=$1 private mirror package keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-    shift
-    # shellcheck disable=SC2016  # apt fills these in
-    mirror=$(apt-get indextargets --format '$(CODENAME) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
-        awk -v base="${suite%-*}" '$1 == base && $2 == "main" { print $3; exit }')
-    [ -n "$mirror" ] || die "apt knows no mirror of ${suite%-*}"
-    private=$(mktemp -d)
-    mkdir -p "$private"/lists/partial "$private/sources.d"
-    echo "deb [signed-by=$keyring] $mirror $suite main" >"$private/sources.list"
-    local options=(-q -o "Dir::Etc::SourceList=$private/sources.list"
-        -o "Dir::Etc::SourceParts=$private/sources.d" -o "Dir::State::Lists=$private/lists"
-        -o "Dir::Cache=$private" -o APT::Sandbox::User=root)
-    apt-get "${options[@]}" update >/dev/null
-    apt-get "${options[@]}" download "${@/%//$suite}" >/dev/null
-    for package in ./*.deb; do
-        dpkg-deb -x "$package" .
-    done
-    rm -rf ./*.deb "$private"
-}

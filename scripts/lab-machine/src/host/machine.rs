@@ -120,11 +120,10 @@ impl Lab {
 
 /// A saved state fits one image, one size and one QEMU.
 fn saved_state(image: &Image, size: Size) -> Result<SavedFiles> {
-    let program = qemu::program();
-    let output = std::process::Command::new(&program)
+    let output = std::process::Command::new(qemu::PROGRAM)
         .arg("--version")
         .output()
-        .with_context(|| format!("Failed to run {}", program.display()))?;
+        .with_context(|| format!("Failed to run {}", qemu::PROGRAM))?;
     let version: String = String::from_utf8_lossy(&output.stdout)
         .lines()
         .next()

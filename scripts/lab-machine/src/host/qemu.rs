@@ -8,10 +8,8 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
 
-/// The emulator: what `BULKHEAD_LAB_QEMU` names, as `scripts/lab` does, or the one on the path.
-pub fn program() -> OsString {
-    std::env::var_os("BULKHEAD_LAB_QEMU").unwrap_or_else(|| "qemu-system-x86_64".into())
-}
+/// The emulator, on the path.
+pub const PROGRAM: &str = "qemu-system-x86_64";
 
 /// Port on which the lab's server listens, inside.
 pub const GUEST_PORT: u16 = 7000;
@@ -88,8 +86,7 @@ pub fn spawn(
 ) -> Result<Child> {
     let log = folder.join("qemu.log");
     let log_file = File::create(&log).with_context(|| format!("Failed to create {log:?}"))?;
-    let program = program();
-    let mut command = Command::new(&program);
+    let mut command = Command::new(PROGRAM);
     command
         .args(machine_arguments(size, start, saved))
         .args(device_arguments())
@@ -108,7 +105,7 @@ pub fn spawn(
         .stderr(log_file);
     // Not ended by a terminal's ^C meant for a command.
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
-    command.spawn().with_context(|| format!("Failed to start {}", program.display()))
+    command.spawn().with_context(|| format!("Failed to start {PROGRAM}"))
 }
 
 /// Names everything that a saved machine must have in common with the one that
