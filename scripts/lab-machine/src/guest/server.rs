@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::cgroup::SessionCgroup;
+use super::cgroup::{self, SessionCgroup};
 use super::idle::IdleTimer;
 use super::root;
 use crate::wire::{self, ExecRequest, HEARTBEAT_SECONDS, Kind};
@@ -31,6 +31,7 @@ type Writer = Arc<Mutex<TcpStream>>;
 pub fn serve(port: u16, token_file: &Path, ready: &Path) -> Result<Infallible> {
     let token = std::fs::read(token_file)
         .with_context(|| format!("Failed to read {}", token_file.display()))?;
+    cgroup::prepare().context("Failed to make the sessions' cgroup")?;
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
         .with_context(|| format!("Failed to listen on port {port}"))?;
     let _ready = std::fs::File::open(ready)
