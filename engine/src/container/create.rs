@@ -12,7 +12,7 @@ use bollard_stubs::models::{
 use super::live::Container;
 use super::networks::NONE_ALONE;
 use super::record::{ContainerRecord, Role, State};
-use super::spec::{ContainerSpec, SpecError, merge};
+use super::spec::{ContainerSpec, SpecError, merge, refuse, refuse_endpoint};
 use super::{ContainerError, Service, moment, names};
 use crate::network::{HOST, NONE};
 
@@ -34,6 +34,8 @@ impl Service {
         body: ContainerCreateBody,
     ) -> Result<Created, ContainerError> {
         let (mut config, mut host, mut endpoints) = split(body)?;
+        refuse(&host)?;
+        endpoints.values().try_for_each(refuse_endpoint)?;
         let wanted = config.image.clone().unwrap_or_default();
         let image = self.ground.images.find(&wanted);
         let image = image.map_err(|error| match error {

@@ -11,7 +11,7 @@ use super::ContainerError;
 use super::guest::{self, NetworkFiles};
 use super::live::Container;
 use super::machine::Machine;
-use super::spec::{Protocol, SpecError};
+use super::spec::{Protocol, SpecError, refuse_endpoint};
 use crate::http::ApiError;
 use crate::http::error::chain;
 use crate::network::{
@@ -185,6 +185,7 @@ impl Container {
         settings: EndpointSettings,
     ) -> Result<(), ContainerError> {
         self.refuse_in_pod()?;
+        refuse_endpoint(&settings)?;
         let _operation = self.operation.lock().await;
         // A container may be about to start the machine of its pod.
         let _opening = self.opening.lock().await;

@@ -5,11 +5,13 @@ use bollard_stubs::models::{ContainerUpdateBody, HostConfig};
 
 use crate::container::ContainerError;
 use crate::container::live::Container;
+use crate::container::spec::{SpecError, refuse};
 use crate::http::error::chain;
 
 impl Container {
     /// Takes over what is set in `body`; what warnings that gives.
     pub async fn update(&self, body: ContainerUpdateBody) -> Result<Vec<String>, ContainerError> {
+        refuse(&asked(&body)?)?;
         let _operation = self.operation.lock().await;
         let old = self.with_record(|record| record.host_config.clone());
         let mut new = old.clone();
@@ -48,6 +50,12 @@ impl Container {
         let updated = run.machine.agent().act_at_once(update).await;
         updated.map_err(|error| ContainerError::Machine(chain(&error)))
     }
+}
+
+/// A body of changes has the fields that one has that makes a container.
+fn asked(body: &ContainerUpdateBody) -> Result<HostConfig, ContainerError> {
+    let host = serde_json::to_value(body).and_then(serde_json::from_value);
+    host.map_err(|error| SpecError::Invalid(error.to_string()).into())
 }
 
 /// Zero, empty and missing mean that it stays.

@@ -171,12 +171,21 @@ fn security_options(host: &HostConfig) -> Result<(bool, String), SpecError> {
             // The guest's kernel has neither; without them nothing is asked.
             ("apparmor", "unconfined" | "docker-default") | ("label", "disable") => {}
             ("systempaths", "unconfined") => {}
+            ("apparmor", _) => return Err(no_module(option, "AppArmor")),
+            ("label", _) => return Err(no_module(option, "SELinux")),
             _ => {
                 return Err(SpecError::Invalid(format!("invalid --security-opt: \"{option}\"")));
             }
         }
     }
     Ok((no_new_privileges, seccomp))
+}
+
+fn no_module(option: &str, module: &str) -> SpecError {
+    SpecError::Invalid(format!(
+        "--security-opt {option} cannot be had: the kernel of a container's machine has no \
+         {module}; --cap-drop, seccomp=PROFILE and no-new-privileges confine its processes"
+    ))
 }
 
 /// Whether no paths are to be masked.

@@ -23,22 +23,8 @@ pub struct MachineSize {
     pub cpus: u8,
 }
 
-/// Fields that ask for something that a machine of its own has no use or place for.
-fn refuse_unsupported(host: &HostConfig) -> Result<(), SpecError> {
-    let list = |name, given: bool| {
-        if given { Err(SpecError::Unsupported(String::from(name))) } else { Ok(()) }
-    };
-    let some = |value: Option<i64>| value.unwrap_or_default() != 0;
-    list("--device", host.devices.as_ref().is_some_and(|list| !list.is_empty()))?;
-    list("--gpus", host.device_requests.as_ref().is_some_and(|list| !list.is_empty()))?;
-    list("--cpu-rt-runtime", some(host.cpu_realtime_runtime))?;
-    list("--cpu-rt-period", some(host.cpu_realtime_period))?;
-    list("--oom-kill-disable", host.oom_kill_disable.unwrap_or_default())
-}
-
 /// Reads the limits for the control group in the guest.
 pub(super) fn read(host: &HostConfig) -> Result<Resources, SpecError> {
-    refuse_unsupported(host)?;
     let memory = host.memory.unwrap_or_default();
     if memory != 0 && memory < LEAST_MEMORY {
         return Err(SpecError::Invalid("Minimum memory limit allowed is 6MB".to_owned()));
@@ -199,7 +185,6 @@ mod tests {
             r#"{"NanoCpus":1000000000,"CpuQuota":5000}"#,
             r#"{"CpuPeriod":10}"#,
             r#"{"NanoCpus":1000000000000000}"#,
-            r#"{"Devices":[{"PathOnHost":"/dev/kvm"}]}"#,
         ] {
             assert!(limits(json).is_err(), "{json}");
         }

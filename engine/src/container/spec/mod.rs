@@ -11,6 +11,7 @@ mod log;
 mod merge;
 mod mounts;
 mod ports;
+mod refused;
 mod restart;
 pub mod signal;
 
@@ -28,6 +29,7 @@ pub use self::log::LogSpec;
 pub use self::merge::merge;
 pub use self::mounts::{MountRequest, MountSource};
 pub use self::ports::{ContainerPort, Protocol, Published};
+pub(super) use self::refused::{refuse, refuse_endpoint};
 pub use self::restart::{BackOff, RestartPolicy};
 
 /// A container that cannot be.
@@ -39,6 +41,14 @@ pub enum SpecError {
     /// Sound, but not to be had here.
     #[error("{0} cannot be had: each container is in a virtual machine of its own")]
     Unsupported(String),
+    /// As before, with what to do instead.
+    #[error("{option} cannot be had: {why}")]
+    Refused {
+        /// Docker's option.
+        option: String,
+        /// Why not, and what else.
+        why: &'static str,
+    },
 }
 
 impl SpecError {
@@ -47,7 +57,7 @@ impl SpecError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
-            Self::Unsupported(_) => StatusCode::NOT_IMPLEMENTED,
+            Self::Unsupported(_) | Self::Refused { .. } => StatusCode::NOT_IMPLEMENTED,
         }
     }
 }
@@ -147,7 +157,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 impl ContainerSpec {
     /// Reads the specification of the container `id`.
     pub fn read(id: &str, config: &ContainerConfig, host: &HostConfig) -> Result<Self, SpecError> {
-        refuse_namespaces(host)?;
+        refused::namespaces(host)?;
         let limits = limits::read(host)?;
         let cpuset = host.cpuset_cpus.as_deref().unwrap_or_default();
         let unmasked = confinement::unmasked(host);
@@ -195,25 +205,6 @@ impl ContainerSpec {
             auto_remove: host.auto_remove.unwrap_or_default(),
         })
     }
-}
-
-/// Namespaces that would be shared with the host or with another container have no meaning
-/// across the border of a machine.
-fn refuse_namespaces(host: &HostConfig) -> Result<(), SpecError> {
-    let modes = [
-        ("--pid", host.pid_mode.as_deref(), ["", "private", "private"]),
-        ("--ipc", host.ipc_mode.as_deref(), ["", "private", "shareable"]),
-        ("--uts", host.uts_mode.as_deref(), ["", "private", "private"]),
-        // Root in the container is not root on the host whatever is asked.
-        ("--userns", host.userns_mode.as_deref(), ["", "private", "host"]),
-    ];
-    for (option, mode, allowed) in modes {
-        let mode = mode.unwrap_or_default();
-        if !allowed.contains(&mode) {
-            return Err(SpecError::Unsupported(format!("{option} {mode}")));
-        }
-    }
-    Ok(())
 }
 
 fn process(id: &str, config: &ContainerConfig) -> Result<ProcessSpec, SpecError> {

@@ -1,6 +1,6 @@
 //! Docker's own client against the socket.
 
-use super::Served;
+use super::{Served, containers};
 use crate::container::moment;
 use crate::events::{Actor, Kind};
 
@@ -172,4 +172,29 @@ async fn disk_usage_counts_images_and_volumes() {
     let usage = served.docker(&["system", "df", "--format", "{{.Type}} {{.TotalCount}}"]).await;
     let expected = "Images 1\nContainers 0\nLocal Volumes 1\nBuild Cache 0";
     assert_eq!(usage.as_deref(), Ok(expected));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn options_that_cannot_be_had_are_refused_with_the_reason() {
+    let (served, engine) = containers::served().await;
+    for (option, words) in [
+        ("--device=/dev/kvm", "--device cannot be had: a container sees devices of its own"),
+        ("--gpus=all", "--gpus cannot be had: cards of the host"),
+        ("--cgroupns=host", "--cgroupns host cannot be had"),
+        ("--blkio-weight=100", "--blkio-weight cannot be had"),
+        ("--pid=host", "--pid host cannot be had: the host's is out of reach"),
+        ("--network=host", "--network host cannot be had: its machine has cards of its own"),
+        ("--network=container:x", "bulkhead pod create"),
+        ("--network=name=bridge,gw-priority=1", "gw-priority"),
+        ("--runtime=runc", "unknown or invalid runtime name: runc"),
+        ("--security-opt=apparmor=mine", "has no AppArmor"),
+        ("--security-opt=label=type:mine", "has no SELinux"),
+    ] {
+        let refusal = served.docker(&["create", option, "base"]).await.unwrap_err();
+        assert!(refusal.contains(words), "{option}: {refusal}");
+    }
+    assert!(engine.containers.all().is_empty());
+    served.docker(&["create", "--name", "one", "--userns=host", "base"]).await.unwrap();
+    let refusal = served.docker(&["update", "--blkio-weight", "100", "one"]).await.unwrap_err();
+    assert!(refusal.contains("--blkio-weight cannot be had"), "{refusal}");
 }
