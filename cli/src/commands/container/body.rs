@@ -70,7 +70,7 @@ impl CreateOptions {
             stop_timeout: self.stop_timeout,
             healthcheck: self.health.config()?,
             host_config: Some(self.host_config(volumes.binds, bindings)?),
-            networking_config: self.network.config(),
+            networking_config: self.network.config(&self.rare.link_local_ip),
             ..ContainerCreateBody::default()
         })
     }
@@ -96,6 +96,7 @@ impl CreateOptions {
         self.storage.fill(&mut host)?;
         self.network.fill(&mut host);
         self.security.fill(&mut host)?;
+        self.rare.fill(&mut host)?;
         Ok(host)
     }
 }
@@ -178,15 +179,15 @@ impl NetworkOptions {
         host.links = some(self.link.clone());
     }
 
-    fn config(&self) -> Option<NetworkingConfig> {
+    fn config(&self, link_local: &[String]) -> Option<NetworkingConfig> {
         let first = self.network.first().map_or("default", String::as_str);
-        let ipam = (self.ip.is_some() || self.ip6.is_some()).then(|| EndpointIpamConfig {
+        let ipam = EndpointIpamConfig {
             ipv4_address: self.ip.clone(),
             ipv6_address: self.ip6.clone(),
-            ..EndpointIpamConfig::default()
-        });
+            link_local_ips: some(link_local.to_vec()),
+        };
         let settings = EndpointSettings {
-            ipam_config: ipam,
+            ipam_config: some(ipam),
             aliases: some(self.network_alias.clone()),
             mac_address: self.mac_address.clone(),
             ..EndpointSettings::default()
@@ -344,7 +345,7 @@ pub(crate) fn pairs(flag: &str, values: &[String]) -> anyhow::Result<HashMap<Str
 }
 
 /// Something empty need not be said.
-fn some<T: Default + PartialEq>(value: T) -> Option<T> {
+pub(super) fn some<T: Default + PartialEq>(value: T) -> Option<T> {
     (value != T::default()).then_some(value)
 }
 

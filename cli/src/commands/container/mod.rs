@@ -9,6 +9,7 @@ mod mounts;
 mod options;
 pub(crate) mod ports;
 pub(crate) mod ps;
+mod rare;
 mod run;
 mod session;
 pub(crate) mod show;

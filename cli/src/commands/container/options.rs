@@ -2,6 +2,8 @@
 
 use clap::{ArgAction, Args};
 
+use super::rare::RareOptions;
+
 /// How a container is made.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Container")]
@@ -93,6 +95,8 @@ pub(crate) struct CreateOptions {
     pub(crate) health: HealthOptions,
     #[command(flatten)]
     pub(crate) security: SecurityOptions,
+    #[command(flatten)]
+    pub(crate) rare: RareOptions,
     /// Print help
     #[arg(long, action = ArgAction::Help)]
     help: Option<bool>,
@@ -270,10 +274,10 @@ pub(crate) struct SecurityOptions {
     /// Kernel parameter
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) sysctl: Vec<String>,
-    /// IPC namespace: private, host or none
+    /// IPC namespace: private or shareable
     #[arg(long, value_name = "MODE")]
     pub(crate) ipc: Option<String>,
-    /// Process namespace: host for that of its machine
+    /// Process namespace: private
     #[arg(long, value_name = "MODE")]
     pub(crate) pid: Option<String>,
 }
