@@ -65,12 +65,22 @@ pub(crate) fn confirmed(what: &str) -> anyhow::Result<bool> {
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
-/// Asks for something that is not shown while it is typed.
-pub(crate) fn secret(prompt: &str) -> anyhow::Result<String> {
+/// Asks for a line.
+pub(crate) fn asked(prompt: &str) -> anyhow::Result<String> {
     write!(io::stderr(), "{prompt}")?;
     let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(answer.trim().to_owned())
+}
+
+/// Asks for something that is not shown while it is typed.
+pub(crate) fn secret(prompt: &str) -> anyhow::Result<String> {
+    crate::host::signals::restore_terminal_before_the_end()?;
+    let mut answer = String::new();
     {
+        // First, so that nothing is shown that is typed as soon as it is asked for.
         let _hidden = crate::host::terminal::NoEcho::enter()?;
+        write!(io::stderr(), "{prompt}")?;
         io::stdin().read_line(&mut answer)?;
     }
     note("");

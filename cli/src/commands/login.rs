@@ -3,7 +3,7 @@
 
 use std::env;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
@@ -21,11 +21,11 @@ const DEFAULT: &str = "https://index.docker.io/v1/";
 /// Checks credentials and keeps them.
 #[derive(clap::Args)]
 pub(crate) struct LoginArgs {
-    /// User
+    /// User; asked for where it is not given
     #[arg(short, long)]
     username: Option<String>,
     /// Password; better: --password-stdin
-    #[arg(short, long, conflicts_with = "password_stdin")]
+    #[arg(short, long)]
     password: Option<String>,
     /// Read the password from standard input
     #[arg(long)]
@@ -42,8 +42,59 @@ pub(crate) struct LogoutArgs {
 }
 
 pub(crate) fn login(host: Option<&str>, args: LoginArgs) -> anyhow::Result<ExitCode> {
-    let server = args.server.unwrap_or_else(|| DEFAULT.to_owned());
-    let Some(username) = args.username else { bail!("--username is needed") };
+    let server = filed_as(args.server.as_deref().unwrap_or(DEFAULT));
+    if args.password.is_some() && args.password_stdin {
+        bail!("conflicting options: cannot specify both --password and --password-stdin");
+    }
+    if args.password_stdin && args.username.is_none() {
+        bail!("the --password-stdin option requires --username to be set");
+    }
+    if args.password.is_some() {
+        output::note("WARNING! Using --password via the CLI is insecure. Use --password-stdin.");
+    }
+    let known = credentials(&read()?, &server)?;
+    let asks_for_nothing = args.username.is_none() && args.password.is_none();
+    with_engine(host, |engine| async move {
+        if let Some(known) = known.as_ref().filter(|_| asks_for_nothing) {
+            output::note("Authenticating with existing credentials...");
+            match engine.post::<Value>("/auth", known).await {
+                Ok(_) => {
+                    output::line("Login Succeeded")?;
+                    return Ok(ExitCode::SUCCESS);
+                }
+                Err(error) => output::note(&format!("Login did not succeed: {error}")),
+            }
+        }
+        let (username, password) = told(args, known.as_ref())?;
+        let body = json!({ "username": username, "password": password, "serveraddress": server });
+        let answer: Value = engine.post("/auth", &body).await?;
+        let token = crate::rows::at(&answer, "/IdentityToken");
+        keep(&server, &username, &password, &token)?;
+        output::line("Login Succeeded")?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Name and password as given, or as typed on a terminal.
+fn told(args: LoginArgs, known: Option<&Value>) -> anyhow::Result<(String, String)> {
+    let typed = args.username.is_none() || args.password.is_none() && !args.password_stdin;
+    if typed && !io::stdin().is_terminal() {
+        bail!(
+            "Cannot perform an interactive login from a non TTY device: give --username, and the \
+             password with --password-stdin"
+        );
+    }
+    let username = match (args.username, known.map(|known| crate::rows::at(known, "/username"))) {
+        (Some(username), _) => username,
+        (None, Some(before)) if !before.is_empty() => {
+            let typed = output::asked(&format!("Username ({before}): "))?;
+            if typed.is_empty() { before } else { typed }
+        }
+        (None, _) => output::asked("Username: ")?,
+    };
+    if username.is_empty() {
+        bail!("username is required");
+    }
     let password = match args.password {
         Some(password) => password,
         None if args.password_stdin => {
@@ -53,28 +104,32 @@ pub(crate) fn login(host: Option<&str>, args: LoginArgs) -> anyhow::Result<ExitC
         }
         None => output::secret("Password: ")?,
     };
-    let body = json!({ "username": username, "password": password, "serveraddress": server });
-    with_engine(host, |engine| async move {
-        let answer: Value = engine.post("/auth", &body).await?;
-        let token = crate::rows::at(&answer, "/IdentityToken");
-        keep(&server, &username, &password, &token)?;
-        output::line("Login Succeeded")?;
-        Ok(ExitCode::SUCCESS)
-    })
+    if password.is_empty() {
+        bail!("password is required");
+    }
+    Ok((username, password))
 }
 
 pub(crate) fn logout(args: LogoutArgs) -> anyhow::Result<ExitCode> {
-    let server = args.server.unwrap_or_else(|| DEFAULT.to_owned());
+    let server = filed_as(args.server.as_deref().unwrap_or(DEFAULT));
+    output::line(&format!("Removing login credentials for {server}"))?;
     let mut config = read()?;
     if let Some(helper) = helper(&config, &server) {
         ask_helper(&helper, "erase", &server)?;
     }
-    if let Some(auths) = config.get_mut("auths").and_then(Value::as_object_mut) {
-        auths.remove(&server);
+    if let Some(auths) = config.get_mut("auths").and_then(Value::as_object_mut)
+        && auths.remove(&server).is_some()
+    {
+        write(&config)?;
     }
-    write(&config)?;
-    output::line(&format!("Removed the credentials for {server}"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The name that a registry's credentials are filed by: its host and port.
+fn filed_as(server: &str) -> String {
+    let bare = server.trim_start_matches("https://").trim_start_matches("http://");
+    let host = bare.split('/').next().unwrap_or(bare);
+    if matches!(host, "docker.io" | "index.docker.io") { DEFAULT } else { host }.to_owned()
 }
 
 fn file() -> anyhow::Result<PathBuf> {
@@ -123,7 +178,13 @@ fn keep(server: &str, username: &str, password: &str, token: &str) -> anyhow::Re
     if let Some(auths) = auths.as_object_mut() {
         auths.insert(server.to_owned(), entry);
     }
-    write(&config)
+    write(&config)?;
+    output::note(&format!(
+        "WARNING! Your credentials are stored unencrypted in '{}'.\n\
+         Configure a credential helper (credsStore, as Docker has it) to avoid that.",
+        file()?.display()
+    ));
+    Ok(())
 }
 
 fn helper(config: &Map<String, Value>, server: &str) -> Option<String> {
@@ -152,7 +213,7 @@ fn ask_helper(name: &str, verb: &str, input: &str) -> anyhow::Result<Vec<u8>> {
 /// The registry that an image's name leads to, as credentials are filed.
 fn server_of(image: &str) -> String {
     match image.split_once('/') {
-        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => first.to_owned(),
+        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => filed_as(first),
         _ => DEFAULT.to_owned(),
     }
 }
@@ -199,6 +260,15 @@ mod tests {
         assert_eq!(server_of("library/alpine"), DEFAULT);
         assert_eq!(server_of("localhost:5000/a"), "localhost:5000");
         assert_eq!(server_of("quay.io/a/b"), "quay.io");
+        assert_eq!(server_of("docker.io/library/alpine"), DEFAULT);
+    }
+
+    #[test]
+    fn registries_are_filed_by_host_and_port() {
+        assert_eq!(filed_as(DEFAULT), DEFAULT);
+        assert_eq!(filed_as("docker.io"), DEFAULT);
+        assert_eq!(filed_as("https://localhost:5000/v2/"), "localhost:5000");
+        assert_eq!(filed_as("quay.io"), "quay.io");
     }
 
     #[test]

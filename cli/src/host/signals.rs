@@ -31,6 +31,21 @@ pub(crate) fn forward<E: From<Signal> + Send + 'static>(events: Sender<E>) -> an
     Ok(())
 }
 
+/// From now on a signal that ends this process leaves the terminal as it was before.
+pub(crate) fn restore_terminal_before_the_end() -> anyhow::Result<()> {
+    let mut signals =
+        Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM]).context("failed to take over signals")?;
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        if let Some(number) = signals.forever().next() {
+            super::terminal::restore_for_good();
+            // What follows on the terminal does not begin behind the question.
+            crate::output::note("");
+            std::process::exit(exit_status(number).into());
+        }
+    })?;
+    Ok(())
+}
+
 /// The exit status of a process that a signal ended, as shells give it.
 pub(crate) fn exit_status(number: i32) -> u8 {
     128u8.saturating_add(u8::try_from(number).unwrap_or(127))

@@ -39,15 +39,23 @@ impl Engine {
         Ok(Self { folder, asked })
     }
 
-    /// `bulkhead` with arguments, against this engine.
+    /// What `bulkhead` with arguments does against this engine.
     pub(crate) fn bulkhead(&self, arguments: &[&str]) -> std::io::Result<Output> {
+        self.command(arguments).output()
+    }
+
+    /// `bulkhead` with arguments, against this engine.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bulkhead"));
         let socket: PathBuf = self.folder.path().join("sock");
-        Command::new(env!("CARGO_BIN_EXE_bulkhead"))
-            .arg("--host")
-            .arg(format!("unix://{}", socket.display()))
-            .args(arguments)
-            .env("DOCKER_CONFIG", self.folder.path())
-            .output()
+        command.arg("--host").arg(format!("unix://{}", socket.display()));
+        command.args(arguments).env("DOCKER_CONFIG", self.folder.path());
+        command
+    }
+
+    /// Docker's configuration, where there is one.
+    pub(crate) fn docker_config(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("config.json")).unwrap_or_default()
     }
 
     /// What has been asked so far, but for whether it is there.
