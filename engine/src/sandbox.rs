@@ -19,6 +19,7 @@ mod life;
 mod monitor;
 #[cfg(test)]
 mod played;
+mod ready;
 mod reconcile;
 mod spec;
 mod start;
@@ -41,6 +42,7 @@ pub use launch::{EndRecord, events};
 pub use life::Sandbox;
 #[cfg(test)]
 pub(crate) use played::PlayedMachine;
+pub use ready::Booting;
 pub use spec::{Cable, Card, Disk, DiskContent, SandboxSpec, Share};
 pub use start::Adopted;
 pub use vm::{ControlError, Vm};
@@ -109,6 +111,9 @@ pub enum SandboxError {
         /// The console's last lines, each on one of its own, or empty.
         console: String,
     },
+    /// The monitor did not say in time that it serves.
+    #[error("the machine's monitor did not serve within {0:?}")]
+    Mute(Duration),
     /// The agent did not call in time.
     #[error("the agent in the machine did not call within {limit:?}{console}")]
     Late {

@@ -37,6 +37,8 @@ fn plain_machine_lives_through_its_verbs_and_an_engine_that_is_killed() -> anyho
     let (status, made) = call(&engine, "POST", "/vms", &body)?;
     ensure!(status == 201, "{made}");
     act(&engine, "/vms/tiny/start")?;
+    // Its monitor serves already.
+    ensure!(call(&engine, "GET", "/vms/tiny/metrics", "")?.1.contains("# TYPE"));
     let running = show(&engine)?;
     assert_eq!(running["state"], "running");
     let socket = running["monitor"]["api_socket"].as_str().context("no monitor")?.to_owned();
@@ -50,7 +52,6 @@ fn plain_machine_lives_through_its_verbs_and_an_engine_that_is_killed() -> anyho
     assert_eq!(found["monitor"], running["monitor"], "it is the same machine");
     assert_eq!(call(&engine, "POST", "/vms/tiny/pause", "")?.0, 409);
     act(&engine, "/vms/tiny/resume")?;
-    ensure!(call(&engine, "GET", "/vms/tiny/metrics", "")?.1.contains("# TYPE"));
     assert_eq!(call(&engine, "GET", "/vms/tiny/console", "")?.1, "hello\n");
     assert_eq!(call(&engine, "DELETE", "/vms/tiny", "")?.0, 409);
     act(&engine, "/vms/tiny/stop?t=20")?;
@@ -65,4 +66,23 @@ fn plain_machine_lives_through_its_verbs_and_an_engine_that_is_killed() -> anyho
     assert_eq!(call(&engine, "DELETE", "/vms/tiny", "")?.0, 204);
     ensure!(fs::read_dir(engine.folder().join("run/machines"))?.next().is_none());
     Ok(())
+}
+
+#[test]
+fn start_of_a_machine_whose_monitor_refuses_it_is_answered_with_the_reason() -> anyhow::Result<()> {
+    let engine = TestEngine::start_with_tiny_guest(TinyGuest::Deaf)?;
+    let kernel = engine.folder().join("vmlinux");
+    fs::write(&kernel, "no kernel")?;
+    let body = json!({ "name": "tiny", "kernel": kernel, "memory_mib": 32 }).to_string();
+    assert_eq!(call(&engine, "POST", "/vms", &body)?.0, 201);
+    let (status, said) = call(&engine, "POST", "/vms/tiny/start", "")?;
+    assert_eq!(status, 500, "{said}");
+    ensure!(said.contains("Failed to start machine tiny"), "{said}");
+    ensure!(said.contains("vmlinux"), "{said}");
+    let ended = show(&engine)?;
+    assert_eq!(ended["state"], "ended");
+    ensure!(ended["end"]["message"].as_str().is_some_and(|why| why.contains("vmlinux")), "{ended}");
+    fs::copy(TinyGuest::Attentive.write_kernel(engine.folder())?, &kernel)?;
+    act(&engine, "/vms/tiny/start")?;
+    act(&engine, "/vms/tiny/kill")
 }

@@ -16,6 +16,7 @@ use tokio::net::UnixListener;
 use vm_spec::VmSpec;
 
 use super::monitor::Monitor;
+use super::ready::{Booting, Ready};
 use super::{Guest, Sandbox, SandboxError, SandboxSpec, Sandboxes, Vm, console, document};
 use crate::agent::Agent;
 use crate::start_times::{GuestTimes, Point, StartTimes};
@@ -57,7 +58,7 @@ impl Sandboxes {
         let mut attempt = Attempt { folder: &folder, monitor: None, succeeded: false };
         let call = Call::listen(&folder)?;
         times.reach(Point::Turn);
-        let monitor = attempt.monitor.insert(self.launch(&folder, &document)?).clone();
+        let monitor = attempt.monitor.insert(self.launch(&folder, &document, Vec::new())?).clone();
         times.reach(Point::Monitor);
         let agent = self.await_agent(&folder, &monitor, call.answered(&folder)).await?;
         times.reach(Point::Agent);
@@ -70,12 +71,15 @@ impl Sandboxes {
         Ok(Sandbox::new(Vm::new(folder, monitor), agent))
     }
 
-    /// Starts a machine that has no agent, and does not wait for its guest.
-    pub fn boot(&self, id: &str, document: &VmSpec) -> Result<Vm, SandboxError> {
+    /// Starts a machine that has no agent, and waits for nothing.
+    pub fn boot(&self, id: &str, document: &VmSpec) -> Result<Booting, SandboxError> {
         let folder = self.folder(id);
         prepare(&folder)?;
-        let launched = self.launch(&folder, document).inspect_err(|_| folder.remove());
-        Ok(Vm::new(folder, launched?))
+        let launched = Ready::listen(&folder)
+            .and_then(|ready| Ok((self.launch(&folder, document, ready.arguments())?, ready)))
+            .inspect_err(|_| folder.remove());
+        let (monitor, ready) = launched?;
+        Ok(Booting::new(Vm::new(folder, monitor), ready, self.boot_limit))
     }
 
     /// Finds a machine without an agent again; `None` where it does not run.
@@ -91,7 +95,12 @@ impl Sandboxes {
 
     /// Starts the monitor. It awaits nothing, so that nothing can be dropped before the monitor is
     /// watched: it would be nobody's then.
-    fn launch(&self, folder: &Folder, document: &VmSpec) -> Result<Monitor, SandboxError> {
+    fn launch(
+        &self,
+        folder: &Folder,
+        document: &VmSpec,
+        arguments: Vec<String>,
+    ) -> Result<Monitor, SandboxError> {
         let document = serde_json::to_vec_pretty(document)
             .map_err(|e| SandboxError::Launch(LaunchError::Document(e.into())))?;
         fs::write(folder.spec_file(), &document)
@@ -101,7 +110,7 @@ impl Sandboxes {
             folder,
             console: Console::Recorded(document),
             ends_with_us: false,
-            arguments: Vec::new(),
+            arguments,
         };
         let child = launch.spawn().map_err(SandboxError::Launch)?;
         let process = Process::open(child.id()).map_err(SandboxError::Watch)?;

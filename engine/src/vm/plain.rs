@@ -9,7 +9,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::document::{VmEnd, VmState};
 use super::record::VmRecord;
@@ -18,7 +18,7 @@ use crate::container::live::lock;
 use crate::container::moment;
 use crate::events::{Actor, Kind};
 use crate::http::error::chain;
-use crate::sandbox::Vm;
+use crate::sandbox::{Booting, SandboxError, Vm};
 
 /// A plain machine. Whatever changes its life holds `operation`; short locks guard the data.
 #[derive(Debug)]
@@ -94,7 +94,7 @@ impl Plain {
         }
     }
 
-    /// Starts it.
+    /// Starts it: done when its monitor serves. It goes on where nobody waits for that any more.
     pub async fn start(self: &Arc<Self>) -> Result<(), VmError> {
         let _operation = self.operation.lock().await;
         if self.vm().is_some() {
@@ -112,22 +112,57 @@ impl Plain {
             record.end = None;
         })
         .await?;
-        match self.ground.sandboxes.boot(&self.id, &document) {
-            Ok(vm) => {
-                self.look_after(vm);
-                self.emit("start");
-                Ok(())
-            }
+        let begun = match self.ground.sandboxes.boot(&self.id, &document) {
+            Ok(booting) => self.see_through(booting).await,
             Err(source) => {
-                let end = VmEnd { message: chain(&source), ..VmEnd::default() };
-                self.note(|record| {
-                    record.state = VmState::Ended;
-                    record.end = Some(end);
-                })
-                .await;
-                Err(VmError::Start { name: record.name, source })
+                self.has_not_begun(VmEnd { message: chain(&source), ..VmEnd::default() }).await;
+                Err(source)
             }
+        };
+        begun.map_err(|source| VmError::Start { name: record.name, source })
+    }
+
+    /// Sees a machine from its start to its end, and tells of how it began.
+    async fn see_through(self: &Arc<Self>, booting: Booting) -> Result<(), SandboxError> {
+        let (plain, vm) = (Arc::clone(self), booting.vm().clone());
+        self.vm.send_replace(Some(vm.clone()));
+        let (teller, told) = oneshot::channel();
+        tokio::spawn(async move {
+            let begun = booting.serves().await;
+            match &begun {
+                Ok(()) => {
+                    plain.emit("start");
+                    plain.look_after(vm);
+                }
+                Err(error) => {
+                    if vm.end().is_none()
+                        && let Err(error) = vm.kill().await
+                    {
+                        log::error!("machine {}: {}", plain.id, chain(&error));
+                    }
+                    let message = chain(error);
+                    let end = vm.end().map_or_else(VmEnd::default, |end| VmEnd::from(&*end));
+                    plain.has_not_begun(VmEnd { message, ..end }).await;
+                }
+            }
+            // Nobody may want to know.
+            let _ = teller.send(begun);
+        });
+        match told.await {
+            Ok(begun) => begun,
+            // The engine ends, and nobody is told of anything.
+            Err(_) => std::future::pending().await,
         }
+    }
+
+    /// Writes down why it does not run.
+    async fn has_not_begun(&self, end: VmEnd) {
+        self.note(|record| {
+            record.state = VmState::Ended;
+            record.end = Some(end);
+        })
+        .await;
+        self.vm.send_replace(None);
     }
 
     /// Looks after its machine again, or writes down that it ended.

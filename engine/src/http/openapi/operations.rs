@@ -104,7 +104,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "boolean",
         "Also if it runs.",
     )]),
-    act("POST", "/vms/{id}/start", "startVm", "Starts a plain machine."),
+    act(
+        "POST",
+        "/vms/{id}/start",
+        "startVm",
+        "Starts a plain machine; answered when its monitor serves.",
+    ),
     act(
         "POST",
         "/vms/{id}/stop",
