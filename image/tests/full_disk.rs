@@ -1,16 +1,15 @@
 //! A store on a disk that gets full: on a small file system in a mount namespace of the test's.
 #![allow(clippy::unwrap_used)]
 
-use std::error::Error;
+mod small_disk;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use image::archive::Import;
-use image::{Image, Store};
-
-/// Mounts two mebibytes at the first argument and runs the rest.
-const SMALL_DISK: &str = r#"mount -t tmpfs -o size=2m none "$1" && shift && exec "$@""#;
+use image::store::{RemoveOptions, Removed};
+use image::{Image, Store, StoreError};
+use small_disk::{chain, fill, noise};
 
 #[test]
 fn full_disk_leaves_the_store_as_it_was() {
@@ -22,20 +21,13 @@ fn full_disk_leaves_the_index_as_it_was() {
     run("index_on_a_full_disk");
 }
 
-/// Runs a test of this file on a disk of its own.
+#[test]
+fn image_can_be_removed_from_a_full_disk() {
+    run("removal_on_a_full_disk");
+}
+
 fn run(test: &str) {
-    let folder = tempfile::tempdir().unwrap();
-    let output = Command::new("unshare")
-        .args(["--map-root-user", "--mount", "sh", "-c", SMALL_DISK, "sh"])
-        .arg(folder.path())
-        .arg(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", test])
-        .env("FOLDER", folder.path())
-        .output()
-        .expect("unshare, of util-linux, is needed");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}{error}");
+    small_disk::run(test, "2m", &[]);
 }
 
 struct Disk {
@@ -46,7 +38,7 @@ struct Disk {
 
 impl Disk {
     fn new() -> Self {
-        let folder = PathBuf::from(std::env::var_os("FOLDER").unwrap());
+        let folder = PathBuf::from(std::env::var_os("TMPDIR").unwrap());
         let store = Store::open(&folder.join("images")).unwrap();
         store.import(archive(1_000).as_slice(), &named("small")).unwrap();
         let small = store.find("small").unwrap();
@@ -72,12 +64,7 @@ fn named(name: &str) -> Import {
 
 /// An archive of a file that does not compress.
 fn archive(length: usize) -> Vec<u8> {
-    let mut state = 1u32;
-    let noise = std::iter::repeat_with(|| {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 24) as u8
-    });
-    let content: Vec<u8> = noise.take(length).collect();
+    let content = noise(length);
     let mut archive = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
     header.set_size(length as u64);
@@ -85,29 +72,13 @@ fn archive(length: usize) -> Vec<u8> {
     archive.into_inner().unwrap()
 }
 
-fn chain(error: &dyn Error) -> String {
-    let source = error.source().map(chain).unwrap_or_default();
-    format!("{error}: {source}")
-}
-
-/// Takes all room that is left.
-fn fill(path: &Path) {
-    let mut size = 1 << 20;
-    let mut content = Vec::new();
-    while size > 0 {
-        content.resize(content.len() + size, 0);
-        if fs::write(path, &content).is_err() {
-            content.truncate(content.len() - size);
-            size /= 2;
-        }
-    }
-}
-
 #[test]
 #[ignore = "run by full_disk_leaves_the_store_as_it_was"]
 fn store_on_a_full_disk() {
     let disk = Disk::new();
     let error = disk.store.import(archive(8 << 20).as_slice(), &named("large")).unwrap_err();
+    let expected = format!("the disk of {}/images is full: ", disk.folder.display());
+    assert!(chain(&error).starts_with(&expected), "{}", chain(&error));
     assert!(chain(&error).contains("No space left on device"), "{}", chain(&error));
     disk.is_as_it_was();
     disk.store.import(archive(2_000).as_slice(), &named("other")).unwrap();
@@ -129,4 +100,30 @@ fn index_on_a_full_disk() {
     drop(store);
     let store = Store::open(&folder.join("images")).unwrap();
     assert_eq!(store.find("again").unwrap().id(), small.id());
+}
+
+#[test]
+#[ignore = "run by image_can_be_removed_from_a_full_disk"]
+fn removal_on_a_full_disk() {
+    let disk = Disk::new();
+    let large = disk.store.import(archive(300_000).as_slice(), &named("large")).unwrap();
+    disk.store.tag("small", &"again".parse().unwrap()).unwrap();
+    fill(&disk.folder.join("filler"));
+    let remove = |name| disk.store.remove(name, RemoveOptions::default(), &|_| None);
+    // It has another name, so that this makes no room.
+    let error = remove("again").unwrap_err();
+    let StoreError::Full { path, .. } = &error else { panic!("{error}") };
+    assert_eq!(*path, disk.folder.join("images"));
+    assert!(disk.store.find("again").is_ok());
+    let removed = remove("large").unwrap();
+    assert_eq!(removed[0], Removed::Untagged("large:latest".to_owned()));
+    assert_eq!(removed[1], Removed::Deleted(large.to_string()));
+    assert_eq!(removed.len(), 3, "the layer is gone too: {removed:?}");
+    disk.is_as_it_was();
+    remove("again").unwrap();
+    let Disk { folder, store, small } = disk;
+    drop(store);
+    let store = Store::open(&folder.join("images")).unwrap();
+    let left: Vec<_> = store.images().iter().map(Image::id).collect();
+    assert_eq!(left, [small.id()]);
 }

@@ -35,6 +35,8 @@ impl Full {
     fn new() -> anyhow::Result<Self> {
         let engine = TestEngine::start_with_tiny_guest(TinyGuest::Deaf)?;
         engine.import_empty("empty")?;
+        let bulky = "/images/create?fromSrc=-&repo=bulky";
+        ensure!(request(&engine.socket(), "POST", bulky, &bulky_layer()?)?.status == 200);
         for name in ["kept", "spare"] {
             let path = format!("/containers/create?name={name}");
             ensure!(engine.ask("POST", &path, CREATE)?.status == 201);
@@ -54,7 +56,7 @@ impl Full {
 
     /// Takes all room that is left.
     fn fill(&self) -> anyhow::Result<()> {
-        let mut file = File::create(&self.filler)?;
+        let mut file = File::options().create(true).append(true).open(&self.filler)?;
         let mut size = 1 << 20;
         while size > 0 {
             if file.write_all(&vec![b'x'; size]).is_err() {
@@ -156,6 +158,11 @@ fn layer() -> anyhow::Result<Vec<u8>> {
     tar_of(&[("noise", &noise.take(100_000).collect::<Vec<_>>())])
 }
 
+/// One that is larger, and another.
+fn bulky_layer() -> anyhow::Result<Vec<u8>> {
+    tar_of(&[("bulky", &layer()?.repeat(3))])
+}
+
 /// An image as `docker save` writes it.
 fn archive() -> anyhow::Result<Vec<u8>> {
     let mut layer = layer()?;
@@ -208,6 +215,11 @@ fn engine_on_a_full_disk() -> anyhow::Result<()> {
         if !made {
             refused.insert(path);
         }
+        if !made && path.starts_with("/images") {
+            let disk =
+                format!("the disk of {} is full", full.engine.state().join("images").display());
+            ensure!(said.contains(&disk), "{path}: {answer:?}");
+        }
     }
     let large = ["/images/load", "/images/create?fromSrc=-&repo=imported"];
     ensure!(large.iter().all(|path| refused.contains(path)), "{refused:?}");
@@ -228,6 +240,9 @@ fn engine_on_a_full_disk() -> anyhow::Result<()> {
     // Who removes something makes room.
     let images = full.shown()?.swap_remove(1);
     assert_eq!(images, shown[1]);
+    let removed = full.engine.ask("DELETE", "/images/bulky", "")?;
+    assert_eq!(removed.status, 200, "{removed:?}");
+    full.fill()?;
     let removed = full.engine.ask("DELETE", "/containers/spare", "")?;
     assert_eq!(removed.status, 204, "{removed:?}\n{}", full.engine.logged());
 

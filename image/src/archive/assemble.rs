@@ -52,6 +52,14 @@ impl Store {
         source: impl Read + Send,
         import: &Import,
     ) -> Result<ImageId, ArchiveError> {
+        self.tidily(|| self.import_layer(source, import))
+    }
+
+    fn import_layer(
+        &self,
+        source: impl Read + Send,
+        import: &Import,
+    ) -> Result<ImageId, ArchiveError> {
         let mut lease = self.lease();
         let layer = self.take_layer("to import", source, &Expected::default(), &mut lease)?;
         let platform = import.platform.clone().unwrap_or_else(Platform::of_guests);
@@ -75,6 +83,23 @@ impl Store {
     ///
     /// There is no such parent, or the archive cannot be read.
     pub fn commit(
+        &self,
+        changes: impl Read + Send,
+        commit: &Commit,
+    ) -> Result<ImageId, ArchiveError> {
+        self.tidily(|| self.commit_layer(changes, commit))
+    }
+
+    /// Makes images; what came of some that were not made is removed.
+    fn tidily<T>(&self, make: impl FnOnce() -> Result<T, ArchiveError>) -> Result<T, ArchiveError> {
+        make().inspect_err(|_| {
+            if let Err(error) = self.collect_garbage() {
+                log::warn!("what was read of an image stays: {error}");
+            }
+        })
+    }
+
+    fn commit_layer(
         &self,
         changes: impl Read + Send,
         commit: &Commit,

@@ -13,7 +13,7 @@ use super::{Credentials, Registries, RegistryError};
 use crate::config::{ImageConfig, MAX_CONFIG};
 use crate::manifest::{Descriptor, Document, Manifest, ManifestError};
 use crate::store::{Expected, ImageId, Layer, NewImage, Store};
-use crate::{Digest, Platform, Reference};
+use crate::{Digest, Platform, Reference, StoreError};
 
 /// Pieces of a blob between the connection and the thread that imports them.
 const QUEUE: usize = 32;
@@ -63,6 +63,22 @@ impl Registries {
     ///
     /// The registry does not give it, or what it gives is not what it should be.
     pub async fn pull(
+        &self,
+        store: &Store,
+        image: &Reference,
+        options: &PullOptions,
+    ) -> Result<Pulled, RegistryError> {
+        let pulled = self.pull_whole(store, image, options).await;
+        // The next pull would find what has come, but nothing else could be done until then.
+        if let Err(RegistryError::Store(StoreError::Full { .. })) = &pulled
+            && let Err(error) = store.collect_garbage()
+        {
+            log::warn!("what was pulled of {} stays: {error}", image.familiar());
+        }
+        pulled
+    }
+
+    async fn pull_whole(
         &self,
         store: &Store,
         image: &Reference,

@@ -1,7 +1,8 @@
 //! What can go wrong in a store.
 
-use std::io;
-use std::path::PathBuf;
+use std::error::Error;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
 
 use super::ImageId;
 use crate::InvalidReference;
@@ -25,6 +26,14 @@ pub enum StoreError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// The disk that the store is on has no room left.
+    #[error("the disk of {path} is full", path = .path.display())]
+    Full {
+        /// The store's folder.
+        path: PathBuf,
+        /// What could not be done.
+        source: Box<StoreError>,
     },
     /// Another process has the store open.
     #[error("the image store {path} is in use by another process", path = .0.display())]
@@ -84,6 +93,28 @@ pub enum StoreError {
         #[source]
         source: LayerError,
     },
+}
+
+impl StoreError {
+    /// With the name of the disk where that is full; `path` is on it.
+    pub(super) fn of_disk(self, path: &Path) -> Self {
+        if !self.tells_of_a_full_disk() {
+            return self;
+        }
+        Self::Full { path: path.to_owned(), source: Box::new(self) }
+    }
+
+    fn tells_of_a_full_disk(&self) -> bool {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            let kind = error.downcast_ref().map(io::Error::kind);
+            if matches!(kind, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded)) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
 }
 
 /// Why a layer was refused.

@@ -56,6 +56,17 @@ impl Store {
         expected: &Expected,
         lease: &mut Lease,
     ) -> Result<Layer, StoreError> {
+        let taken = self.convert_layer(name, source, expected, lease);
+        taken.map_err(|error| error.of_disk(&self.inner.folders.root))
+    }
+
+    fn convert_layer(
+        &self,
+        name: &str,
+        source: impl Read + Send,
+        expected: &Expected,
+        lease: &mut Lease,
+    ) -> Result<Layer, StoreError> {
         let refused = |source: LayerError| StoreError::Layer { name: name.to_owned(), source };
         let (head, source) = with_head(source).map_err(|e| refused(LayerError::Read(e)))?;
         let compress = expected.digest.is_none() && !is_compressed(&head);

@@ -155,12 +155,17 @@ impl Store {
         state: &mut State,
         change: impl FnOnce(&mut Index) -> T,
     ) -> Result<T, StoreError> {
-        let folders = &self.inner.folders;
         let mut index = state.index.clone();
         let result = change(&mut index);
-        index.write(&folders.index(), folders.temporary())?;
+        self.write_down(&index)?;
         state.index = index;
         Ok(result)
+    }
+
+    fn write_down(&self, index: &Index) -> Result<(), StoreError> {
+        let folders = &self.inner.folders;
+        let written = index.write(&folders.index(), folders.temporary());
+        written.map_err(|error| error.of_disk(&folders.root))
     }
 
     /// Takes an image up whose layers were taken in under `lease`.
@@ -172,7 +177,8 @@ impl Store {
         lease.take(&[id.0, manifest]);
         let folders = &self.inner.folders;
         for (digest, bytes) in [(id.0, &new.config), (manifest, &new.manifest)] {
-            files::publish_bytes(bytes, folders.temporary(), &folders.blob(&digest))?;
+            files::publish_bytes(bytes, folders.temporary(), &folders.blob(&digest))
+                .map_err(|error| error.of_disk(&folders.root))?;
         }
         let record = Record {
             manifest,

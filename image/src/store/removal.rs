@@ -70,17 +70,17 @@ impl Store {
             None => state.may_remove_image(id, text, options, used)?,
         };
         let parent = state.parent(id);
-        let mut removed = Vec::new();
-        self.change(&mut state, |index| {
+        let (mut removed, _) = self.take_out(&mut state, |index| {
             let names = match (&name, goes) {
                 (Some(name), _) if !index.is_last_name(name, id) => index.names_with(name, id),
                 _ => index.all_names(id),
             };
-            removed.extend(index.take_names(names));
+            let mut removed = index.take_names(names);
             if goes {
                 removed.push(Removed::Deleted(id.to_string()));
                 index.images.remove(&id);
             }
+            removed
         })?;
         if goes {
             let parent = parent.filter(|_| !options.keep_parents);
@@ -120,20 +120,53 @@ impl Store {
             if going.is_empty() {
                 break;
             }
-            self.change(&mut state, |index| {
+            let (removed, reclaimed) = self.take_out(&mut state, |index| {
+                let mut removed = Vec::new();
                 for id in &going {
                     let names = index.all_names(*id);
-                    report.removed.extend(index.take_names(names));
-                    report.removed.push(Removed::Deleted(id.to_string()));
+                    removed.extend(index.take_names(names));
+                    removed.push(Removed::Deleted(id.to_string()));
                     index.images.remove(id);
                 }
+                removed
             })?;
+            report.removed.extend(removed);
+            report.reclaimed += reclaimed;
         }
         state.forget_configs();
         let (reclaimed, layers) = self.collect(&mut state)?;
-        report.reclaimed = reclaimed;
+        report.reclaimed += reclaimed;
         report.removed.extend(layers.iter().map(|layer| Removed::Deleted(layer.to_string())));
         Ok(report)
+    }
+
+    /// Takes names and images out of the index: what went, and the bytes that this gave back.
+    ///
+    /// Where there is no room to write that down, the files go first: what they take may be all
+    /// there is. Should the host fail in between, their images are damaged, and can be removed.
+    fn take_out(
+        &self,
+        state: &mut State,
+        take: impl Fn(&mut Index) -> Vec<Removed>,
+    ) -> Result<(Vec<Removed>, u64), StoreError> {
+        match self.change(state, &take) {
+            Err(StoreError::Full { .. }) => {}
+            changed => return changed.map(|removed| (removed, 0)),
+        }
+        let before = state.index.clone();
+        let mut removed = take(&mut state.index);
+        state.forget_configs();
+        let collected = self.collect(state);
+        match collected.and_then(|collected| self.write_down(&state.index).map(|()| collected)) {
+            Ok((bytes, layers)) => {
+                removed.extend(layers.iter().map(|layer| Removed::Deleted(layer.to_string())));
+                Ok((removed, bytes))
+            }
+            Err(error) => {
+                state.index = before;
+                Err(error)
+            }
+        }
     }
 
     /// Removes the parents of a removed image that are left without a name, and the files.
@@ -150,8 +183,11 @@ impl Store {
                 break;
             }
             parent = state.parent(id);
-            self.change(state, |index| index.images.remove(&id))?;
-            removed.push(Removed::Deleted(id.to_string()));
+            let (gone, _) = self.take_out(state, |index| {
+                index.images.remove(&id);
+                vec![Removed::Deleted(id.to_string())]
+            })?;
+            removed.extend(gone);
         }
         state.forget_configs();
         let (_, layers) = self.collect(state)?;

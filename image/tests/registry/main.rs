@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod bomb;
+mod full_disk;
 mod programs;
+#[path = "../small_disk/mod.rs"]
+mod small_disk;
 mod tls;
 
 use std::io::Read;
@@ -33,16 +36,8 @@ impl Client {
 
     /// An image of one layer with these files.
     fn make(&self, name: &str, files: &[(&str, &[u8])]) -> ImageId {
-        let mut archive = tar::Builder::new(Vec::new());
-        for (path, content) in files {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(content.len() as u64);
-            header.set_mode(0o755);
-            archive.append_data(&mut header, path, *content).unwrap();
-        }
-        let archive = archive.into_inner().unwrap();
         let import = Import { name: Some(reference(name)), ..Import::default() };
-        self.store.import(archive.as_slice(), &import).unwrap()
+        self.store.import(archive(files).as_slice(), &import).unwrap()
     }
 
     /// The image in a file, as `docker save` would write it.
@@ -76,6 +71,17 @@ impl Client {
         drop(observer);
         Ok((pushed.digest, phases.into_iter().filter(ended).collect()))
     }
+}
+
+fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (path, content) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o755);
+        archive.append_data(&mut header, path, *content).unwrap();
+    }
+    archive.into_inner().unwrap()
 }
 
 fn reference(name: &str) -> Reference {
