@@ -231,3 +231,23 @@ fn engine_that_is_killed_while_a_guest_runs_ends_it_when_it_is_back() -> anyhow:
     assert_eq!(removed.status, 204, "it has a place on its network: {removed:?}");
     Ok(())
 }
+
+#[test]
+fn image_that_is_found_damaged_by_an_engine_can_be_removed_by_its_name() -> anyhow::Result<()> {
+    let mut engine = engine()?;
+    engine.stop()?;
+    let images = engine.state().join("images");
+    for layer in fs::read_dir(images.join("layers"))? {
+        fs::remove_file(layer?.path())?;
+    }
+    engine.resume()?;
+    assert_eq!(engine.ask("GET", "/images/empty/json", "")?.status, 404);
+    let removed = engine.ask("DELETE", "/images/empty", "")?;
+    assert_eq!(removed.status, 200, "{removed:?}");
+    assert_eq!(removed.body[0]["Untagged"], "empty:latest");
+    let left = fs::read_dir(images.join("blobs/sha256"))?.count();
+    assert_eq!(left, 0, "files of it are left");
+    engine.import_empty("empty")?;
+    assert_eq!(engine.ask("GET", "/images/empty/json", "")?.status, 200);
+    Ok(())
+}

@@ -174,47 +174,4 @@ fn image_part(config: &ContainerConfig) -> ImageConfig {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::container::played;
-
-    #[tokio::test]
-    async fn a_commit_that_broke_off_makes_no_image() {
-        let (_served, engine) = played::engine_with_image().await;
-        let container = played::container(&engine, "one").await;
-        let (machine, mut guest) = played::run(&container).await;
-        let commit = || CommitRequest { repository: "made".to_owned(), ..CommitRequest::default() };
-        // All that came looks whole.
-        let (made, ()) = tokio::join!(
-            engine.containers.commit(&container, commit()),
-            machine.transfer(&mut guest, &[0; 1024], 1),
-        );
-        let error = made.unwrap_err().to_string();
-        assert!(error.contains("broke off (code 1)"), "{error}");
-        engine.images.store().find("made").unwrap_err();
-        let (made, ()) = tokio::join!(
-            engine.containers.commit(&container, commit()),
-            machine.transfer(&mut guest, &[0; 1024], 0),
-        );
-        let id = made.unwrap();
-        assert_eq!(engine.images.store().find("made").unwrap().id().to_string(), id);
-    }
-
-    #[tokio::test]
-    async fn a_commit_of_a_guest_that_falls_silent_is_given_up() {
-        let (_served, engine) = played::engine_with_image().await;
-        let container = played::container(&engine, "one").await;
-        let (machine, mut guest) = played::run(&container).await;
-        let request = CommitRequest { repository: "made".to_owned(), ..CommitRequest::default() };
-        let beginning = async {
-            let (stream, _) = machine.begin_transfer(&mut guest).await;
-            played::hurry();
-            stream
-        };
-        let committing = engine.containers.commit(&container, request);
-        let (made, _stream) = tokio::join!(committing, beginning);
-        let error = made.unwrap_err().to_string();
-        assert!(error.contains("the guest of container one did not answer for 30s"), "{error}");
-        engine.images.store().find("made").unwrap_err();
-    }
-}
+mod tests;

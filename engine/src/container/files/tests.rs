@@ -1,6 +1,8 @@
+use agent_protocol::message::Exited;
 use tokio::net::UnixStream;
 
 use super::*;
+use crate::agent::tests::{next, reply};
 use crate::container::played;
 use crate::http::tests::Served;
 use crate::sandbox::PlayedMachine;
@@ -77,4 +79,36 @@ async fn a_client_may_take_its_time() {
     assert_eq!(taken, archive);
     let (_client, silent) = tokio::io::duplex(64);
     assert_silent(&from_guest("one", silent, tokio::io::sink()).await.unwrap_err());
+}
+
+#[tokio::test]
+async fn an_archive_without_a_place_to_unpack_it_is_a_bad_request() {
+    let (served, _container, _machine, _guest) = running().await;
+    for query in ["", "?path=", "?copyUIDGID=1"] {
+        let path = format!("/containers/one/archive{query}");
+        let (status, said) = served.call("PUT", &path, "").await;
+        assert_eq!(status, 400, "{path}: {said}");
+        assert!(said.contains("\\\"path\\\" cannot be empty"), "{path}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn an_archive_that_is_to_be_unpacked_into_a_file_is_a_bad_request() {
+    let (served, _container, machine, mut guest) = running().await;
+    let put = served.call("PUT", "/containers/one/archive?path=etc/motd", "archive");
+    // The agent does not say why; it is asked what is there.
+    let refusing = async {
+        let (mut stream, id) = machine.begin_transfer(&mut guest).await;
+        stream.read_to_end(&mut Vec::new()).await.unwrap();
+        let exited = Exited { session: 9, code: 1, ..Exited::default() };
+        reply(&mut guest, id, Reply::Exited(exited)).await;
+        let asked = next(&guest).await;
+        let Some(Request::StatPath(stat)) = asked.request else { panic!("{asked:?}") };
+        assert_eq!(stat.path, b"/etc/motd");
+        let status = PathStatus { mode: 0o100_644, ..PathStatus::default() };
+        reply(&mut guest, asked.id, Reply::PathStatus(status)).await;
+    };
+    let ((status, said), ()) = tokio::join!(put, refusing);
+    assert_eq!(status, 400, "{said}");
+    assert!(said.contains("extraction point is not a directory"), "{said}");
 }

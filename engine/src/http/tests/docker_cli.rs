@@ -119,7 +119,7 @@ async fn network_prune_takes_what_is_not_used() {
 }
 
 /// A file system with one file, as a tar archive.
-fn small_archive(served: &Served) -> String {
+pub(super) fn small_archive(served: &Served) -> String {
     let path = served.folder.path().join("rootfs.tar");
     let mut archive = tar::Builder::new(std::fs::File::create(&path).unwrap());
     let mut header = tar::Header::new_ustar();

@@ -48,3 +48,27 @@ async fn image_that_is_removed_while_containers_are_made_of_it_stays_for_those()
     }
     assert!(made > 0, "removals were always first");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn image_whose_content_is_damaged_can_be_removed_and_made_again() {
+    let (served, engine) = served().await;
+    import(&engine, "damaged").await;
+    let images = served.folder.path().join("state/images");
+    for folder in ["layers", "blobs/sha256"] {
+        for file in images.join(folder).read_dir().unwrap() {
+            let path = file.unwrap().path();
+            std::fs::remove_file(&path).unwrap();
+            std::fs::write(&path, "rubbish").unwrap();
+        }
+    }
+    for name in ["base", "damaged"] {
+        let (status, removed) = served.call("DELETE", &format!("/images/{name}"), "").await;
+        assert_eq!(status, 200, "{removed}");
+        assert!(removed.contains(&format!(r#"{{"Untagged":"{name}:latest"}}"#)), "{removed}");
+        assert!(removed.contains(r#"{"Deleted":"sha256:"#), "{removed}");
+    }
+    assert_eq!(served.call("GET", "/images/damaged/json", "").await.0, 404);
+    assert_eq!(images.join("layers").read_dir().unwrap().count(), 0);
+    import(&engine, "damaged").await;
+    assert_eq!(served.call("GET", "/images/damaged/json", "").await.0, 200);
+}

@@ -7,6 +7,7 @@ mod hostile;
 mod images;
 mod pods;
 mod raw;
+mod registry;
 mod vms;
 
 use std::path::PathBuf;
@@ -104,7 +105,7 @@ impl Served {
     }
 
     /// One request with an optional JSON body: status, and body.
-    pub(super) async fn call(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+    pub(crate) async fn call(&self, method: &str, path: &str, body: &str) -> (u16, String) {
         let length = body.len();
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
