@@ -126,7 +126,7 @@ fn subnets(
     others: &[Range],
 ) -> Result<Vec<Subnet>, NetworkError> {
     let mut subnets: Vec<Subnet> = Vec::new();
-    for request in chosen.iter().filter(|request| !request.subnet.is_empty()) {
+    for request in chosen.iter().filter(|request| **request != SubnetRequest::default()) {
         let subnet = choose(request)?;
         let range = Range::of(subnet.subnet);
         if others.iter().any(|other| other.overlaps(range)) {
@@ -202,6 +202,11 @@ fn choose(request: &SubnetRequest) -> Result<Subnet, NetworkError> {
         NetworkError::Invalid(format!("invalid network config: invalid {what} {text}"))
     };
     let parse = |what: &str, text: &str| text.parse::<Cidr>().map_err(|_| invalid(what, text));
+    if request.subnet.is_empty() {
+        // There is nothing that a gateway or a range could be part of. Docker's words.
+        let text = "invalid network config:\ninvalid subnet : invalid CIDR block notation";
+        return Err(NetworkError::Invalid(text.to_owned()));
+    }
     let given = parse("subnet", &request.subnet)?;
     let range = Range::of(given);
     let subnet = Cidr::new(range.first(), given.prefix());

@@ -1,5 +1,7 @@
 //! Networks.
 
+mod pools;
+
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -65,6 +67,9 @@ pub(crate) struct CreateArgs {
     /// Addresses for containers without one of their own choice
     #[arg(long, value_name = "CIDR")]
     ip_range: Vec<String>,
+    /// Address that no container gets
+    #[arg(long, value_name = "NAME=ADDRESS")]
+    aux_address: Vec<String>,
     /// No way out
     #[arg(long)]
     internal: bool,
@@ -80,8 +85,30 @@ pub(crate) struct CreateArgs {
     /// Label: NAME[=VALUE]
     #[arg(long, value_name = "LABEL")]
     label: Vec<String>,
+    #[command(flatten)]
+    rare: RareOptions,
     /// Name
     name: String,
+}
+
+/// Docker's further flags; the engine says what it thinks of them.
+#[derive(clap::Args)]
+pub(crate) struct RareOptions {
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_parser = crate::flags::boolean)]
+    ipv4: Option<bool>,
+    #[arg(long, hide = true)]
+    config_only: bool,
+    #[arg(long, hide = true)]
+    config_from: Option<String>,
+    #[arg(long, hide = true)]
+    ingress: bool,
+    #[arg(long, hide = true)]
+    scope: Option<String>,
+    #[arg(long, hide = true, default_value = "default")]
+    ipam_driver: String,
+    #[arg(long, hide = true)]
+    ipam_opt: Vec<String>,
 }
 
 /// Disconnects a container.
@@ -173,22 +200,29 @@ async fn connect(engine: Engine, args: ConnectArgs) -> anyhow::Result<ExitCode> 
 }
 
 async fn create(engine: Engine, args: CreateArgs) -> anyhow::Result<ExitCode> {
-    let pools = args.subnet.iter().enumerate().map(|(index, subnet)| {
-        let mut pool = json!({ "Subnet": subnet });
-        if let Some(gateway) = args.gateway.get(index) {
-            pool["Gateway"] = json!(gateway);
-        }
-        if let Some(range) = args.ip_range.get(index) {
-            pool["IPRange"] = json!(range);
-        }
-        pool
-    });
-    let body = json!({
+    let pools = pools::chosen(
+        &args.subnet,
+        &args.ip_range,
+        &args.gateway,
+        &pairs("aux-address", &args.aux_address)?,
+    )?;
+    let rare = &args.rare;
+    let mut body = json!({
         "Name": args.name, "Driver": args.driver, "Internal": args.internal,
-        "Attachable": args.attachable, "EnableIPv6": args.ipv6,
+        "Attachable": args.attachable, "EnableIPv6": args.ipv6, "Ingress": rare.ingress,
+        "ConfigOnly": rare.config_only, "Scope": rare.scope.clone().unwrap_or_default(),
         "Options": pairs("opt", &args.opt)?, "Labels": labels(&args.label, &[])?,
-        "IPAM": { "Driver": "default", "Config": pools.collect::<Vec<_>>() },
+        "IPAM": {
+            "Driver": rare.ipam_driver, "Options": pairs("ipam-opt", &rare.ipam_opt)?,
+            "Config": pools,
+        },
     });
+    if let Some(ipv4) = rare.ipv4 {
+        body["EnableIPv4"] = json!(ipv4);
+    }
+    if let Some(other) = &rare.config_from {
+        body["ConfigFrom"] = json!({ "Network": other });
+    }
     let made: Value = engine.post("/networks/create", &body).await?;
     output::line(&at(&made, "/Id"))?;
     Ok(ExitCode::SUCCESS)

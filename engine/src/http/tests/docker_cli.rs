@@ -198,3 +198,29 @@ async fn options_that_cannot_be_had_are_refused_with_the_reason() {
     let refusal = served.docker(&["update", "--blkio-weight", "100", "one"]).await.unwrap_err();
     assert!(refusal.contains("--blkio-weight cannot be had"), "{refusal}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_without_a_subnet_is_refused_by_client_and_engine() {
+    let served = Served::start().await;
+    for flags in [&["--gateway", "10.0.0.1"][..], &["--ipv6", "--gateway", "fd00::1"]] {
+        let error = served.docker(&[&["network", "create"], flags, &["net"]].concat()).await;
+        let words = "every ip-range or gateway must have a corresponding subnet";
+        assert!(error.as_ref().unwrap_err().contains(words), "{error:?}");
+    }
+    for config in [
+        r#"{"Gateway":"10.0.0.1"}"#,
+        r#"{"Gateway":"fd00::1"}"#,
+        r#"{"IPRange":"10.0.0.0/28"}"#,
+        r#"{"AuxiliaryAddresses":{"a":"10.0.0.9"}}"#,
+    ] {
+        let body = format!(r#"{{"Name":"net","EnableIPv6":true,"IPAM":{{"Config":[{config}]}}}}"#);
+        let (status, answer) = served.call("POST", "/networks/create", &body).await;
+        assert_eq!(status, 400, "{answer}");
+        assert!(answer.contains("invalid subnet : invalid CIDR block notation"), "{answer}");
+    }
+    let left = served.docker(&["network", "ls", "-q"]).await.unwrap();
+    assert_eq!(left.lines().count(), 2);
+    // One that asks for nothing gets a subnet that is made up.
+    let body = r#"{"Name":"net","IPAM":{"Config":[{}]}}"#;
+    assert_eq!(served.call("POST", "/networks/create", body).await.0, 201);
+}
