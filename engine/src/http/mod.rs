@@ -23,6 +23,7 @@ pub mod hijack;
 mod images;
 pub mod lines;
 pub mod multiplex;
+mod named;
 mod networks;
 mod older_versions;
 #[cfg(test)]

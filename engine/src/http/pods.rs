@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 
+use super::named::{Find, Named, done};
 use super::{ApiError, ApiResult, JsonBody, Query, Shared};
 use crate::container::Container;
 use crate::container::pods::{Pod, PodCreate};
@@ -27,9 +28,16 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/pods/{id}/kill", post(kill))
 }
 
-fn find(engine: &Shared, id: &str) -> ApiResult<Arc<Container>> {
-    Ok(engine.containers.find_pod(id)?)
+/// A container that is a pod.
+struct FoundPod(Arc<Container>);
+
+impl Find for FoundPod {
+    fn find(engine: &Shared, id: &str) -> ApiResult<Self> {
+        Ok(Self(engine.containers.find_pod(id)?))
+    }
 }
+
+type NamedPod = Named<FoundPod>;
 
 async fn list(State(engine): State<Shared>) -> Json<Vec<Pod>> {
     let mut documents = Vec::new();
@@ -47,72 +55,46 @@ async fn create(
     Ok((StatusCode::CREATED, Json(Made { id })))
 }
 
-async fn inspect(State(engine): State<Shared>, Path(id): Path<String>) -> ApiResult<Json<Pod>> {
-    Ok(Json(find(&engine, &id)?.pod_document().await))
+async fn inspect(Named(FoundPod(pod)): NamedPod) -> Json<Pod> {
+    Json(pod.pod_document().await)
 }
 
-async fn start(State(engine): State<Shared>, Path(id): Path<String>) -> ApiResult<StatusCode> {
-    let pod = find(&engine, &id)?;
-    pod.start_pod().await?;
-    Ok(StatusCode::NO_CONTENT)
+async fn start(Named(FoundPod(pod)): NamedPod) -> ApiResult<StatusCode> {
+    done(pod.start_pod().await)
 }
 
-async fn stop(
-    State(engine): State<Shared>,
-    Path(id): Path<String>,
-    query: Query,
-) -> ApiResult<StatusCode> {
-    let pod = find(&engine, &id)?;
-    pod.stop_pod(timeout(&query)?).await?;
-    Ok(StatusCode::NO_CONTENT)
+async fn stop(Named(FoundPod(pod)): NamedPod, query: Query) -> ApiResult<StatusCode> {
+    done(pod.stop_pod(timeout(&query)?).await)
 }
 
 fn timeout(query: &Query) -> ApiResult<Option<Option<Duration>>> {
     Ok(query.number("t")?.map(|seconds| Some(Duration::from_secs(seconds))))
 }
 
-async fn restart(
-    State(engine): State<Shared>,
-    Path(id): Path<String>,
-    query: Query,
-) -> ApiResult<StatusCode> {
-    let pod = find(&engine, &id)?;
-    pod.restart_pod(timeout(&query)?).await?;
-    Ok(StatusCode::NO_CONTENT)
+async fn restart(Named(FoundPod(pod)): NamedPod, query: Query) -> ApiResult<StatusCode> {
+    done(pod.restart_pod(timeout(&query)?).await)
 }
 
-async fn pause(State(engine): State<Shared>, Path(id): Path<String>) -> ApiResult<StatusCode> {
-    let pod = find(&engine, &id)?;
-    pod.pause_pod().await?;
-    Ok(StatusCode::NO_CONTENT)
+async fn pause(Named(FoundPod(pod)): NamedPod) -> ApiResult<StatusCode> {
+    done(pod.pause_pod().await)
 }
 
-async fn unpause(State(engine): State<Shared>, Path(id): Path<String>) -> ApiResult<StatusCode> {
-    let pod = find(&engine, &id)?;
-    pod.unpause_pod().await?;
-    Ok(StatusCode::NO_CONTENT)
+async fn unpause(Named(FoundPod(pod)): NamedPod) -> ApiResult<StatusCode> {
+    done(pod.unpause_pod().await)
 }
 
-async fn kill(
-    State(engine): State<Shared>,
-    Path(id): Path<String>,
-    query: Query,
-) -> ApiResult<StatusCode> {
+async fn kill(Named(FoundPod(pod)): NamedPod, query: Query) -> ApiResult<StatusCode> {
     let number = match query.text("signal") {
         Some(text) => signal::parse(text).map_err(|error| ApiError::invalid(error.to_string()))?,
         None => signal::KILL,
     };
-    let pod = find(&engine, &id)?;
-    pod.kill_pod(number).await?;
-    Ok(StatusCode::NO_CONTENT)
+    done(pod.kill_pod(number).await)
 }
 
 async fn remove(
     State(engine): State<Shared>,
-    Path(id): Path<String>,
+    Named(FoundPod(pod)): NamedPod,
     query: Query,
 ) -> ApiResult<StatusCode> {
-    let (pod, force) = (find(&engine, &id)?, query.flag("force"));
-    engine.containers.remove_pod(&pod, force).await?;
-    Ok(StatusCode::NO_CONTENT)
+    done(engine.containers.remove_pod(&pod, query.flag("force")).await)
 }

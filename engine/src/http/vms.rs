@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 
 use super::error::chain;
+use super::named::{Find, Named, done};
 use super::{ApiError, ApiResult, JsonBody, Query, Shared};
 use crate::vm::document::{Made, Vm, VmCreate};
 use crate::vm::{Machine, VmError};
@@ -42,8 +43,10 @@ impl From<VmError> for ApiError {
     }
 }
 
-fn find(engine: &Shared, id: &str) -> ApiResult<Machine> {
-    Ok(engine.vms.find(id)?)
+impl Find for Machine {
+    fn find(engine: &Shared, id: &str) -> ApiResult<Self> {
+        Ok(engine.vms.find(id)?)
+    }
 }
 
 async fn openapi() -> Response {
@@ -66,79 +69,53 @@ async fn create(
     Ok((StatusCode::CREATED, Json(Made { id })))
 }
 
-async fn inspect(State(engine): State<Shared>, Path(id): Path<String>) -> ApiResult<Json<Vm>> {
-    Ok(Json(find(&engine, &id)?.document().await))
+async fn inspect(Named(machine): Named<Machine>) -> Json<Vm> {
+    Json(machine.document().await)
 }
 
-async fn remove(
-    State(engine): State<Shared>,
-    Path(id): Path<String>,
-    query: Query,
-) -> ApiResult<StatusCode> {
-    let (machine, force) = (find(&engine, &id)?, query.flag("force"));
-    machine.remove(force).await?;
-    Ok(StatusCode::NO_CONTENT)
+async fn remove(Named(machine): Named<Machine>, query: Query) -> ApiResult<StatusCode> {
+    done(machine.remove(query.flag("force")).await)
 }
 
-async fn start(State(engine): State<Shared>, Path(id): Path<String>) -> ApiResult<StatusCode> {
-    let machine = find(&engine, &id)?;
-    machine.start().await?;
-    Ok(StatusCode::NO_CONTENT)
+async fn start(Named(machine): Named<Machine>) -> ApiResult<StatusCode> {
+    done(machine.start().await)
 }
 
-async fn stop(
-    State(engine): State<Shared>,
-    Path(id): Path<String>,
-    query: Query,
-) -> ApiResult<StatusCode> {
+async fn stop(Named(machine): Named<Machine>, query: Query) -> ApiResult<StatusCode> {
     let timeout = query.number("t")?.map_or(STOP_TIMEOUT, Duration::from_secs);
-    let machine = find(&engine, &id)?;
-    machine.stop(timeout).await?;
-    Ok(StatusCode::NO_CONTENT)
+    done(machine.stop(timeout).await)
 }
 
-async fn kill(State(engine): State<Shared>, Path(id): Path<String>) -> ApiResult<StatusCode> {
-    let machine = find(&engine, &id)?;
-    machine.kill().await?;
-    Ok(StatusCode::NO_CONTENT)
+async fn kill(Named(machine): Named<Machine>) -> ApiResult<StatusCode> {
+    done(machine.kill().await)
 }
 
-async fn pause(State(engine): State<Shared>, Path(id): Path<String>) -> ApiResult<StatusCode> {
-    let machine = find(&engine, &id)?;
-    machine.pause().await?;
-    Ok(StatusCode::NO_CONTENT)
+async fn pause(Named(machine): Named<Machine>) -> ApiResult<StatusCode> {
+    done(machine.pause().await)
 }
 
-async fn resume(State(engine): State<Shared>, Path(id): Path<String>) -> ApiResult<StatusCode> {
-    let machine = find(&engine, &id)?;
-    machine.resume().await?;
-    Ok(StatusCode::NO_CONTENT)
+async fn resume(Named(machine): Named<Machine>) -> ApiResult<StatusCode> {
+    done(machine.resume().await)
 }
 
-async fn spec(
-    State(engine): State<Shared>,
-    Path(id): Path<String>,
-) -> ApiResult<Json<vm_spec::VmSpec>> {
-    Ok(Json(find(&engine, &id)?.spec()?))
+async fn spec(Named(machine): Named<Machine>) -> ApiResult<Json<vm_spec::VmSpec>> {
+    Ok(Json(machine.spec()?))
 }
 
-async fn metrics(State(engine): State<Shared>, Path(id): Path<String>) -> ApiResult {
-    Ok(plain_text(find(&engine, &id)?.metrics().await?))
+async fn metrics(Named(machine): Named<Machine>) -> ApiResult {
+    Ok(plain_text(machine.metrics().await?))
 }
 
-async fn events(
-    State(engine): State<Shared>,
-    Path(id): Path<String>,
-) -> ApiResult<Json<Vec<serde_json::Value>>> {
-    Ok(Json(find(&engine, &id)?.events()))
+async fn events(Named(machine): Named<Machine>) -> Json<Vec<serde_json::Value>> {
+    Json(machine.events())
 }
 
-async fn log(State(engine): State<Shared>, Path(id): Path<String>) -> ApiResult {
-    Ok(plain_text(find(&engine, &id)?.log()?))
+async fn log(Named(machine): Named<Machine>) -> ApiResult {
+    Ok(plain_text(machine.log()?))
 }
 
-async fn console(State(engine): State<Shared>, Path(id): Path<String>) -> ApiResult {
-    Ok(plain_text(find(&engine, &id)?.console()?))
+async fn console(Named(machine): Named<Machine>) -> ApiResult {
+    Ok(plain_text(machine.console()?))
 }
 
 fn plain_text(text: String) -> Response {
