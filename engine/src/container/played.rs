@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use agent_protocol::message::{Exited, Reply, Request, Started};
 use bollard_stubs::models::ContainerCreateBody;
-use image::archive::Import;
+use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::time::Instant;
@@ -17,19 +17,13 @@ use super::machine::Machine;
 use super::record::Phase;
 use crate::agent::tests::{next, reply};
 use crate::engine::Engine;
-use crate::http::tests::Served;
+use crate::http::tests::{Served, import_empty};
 use crate::sandbox::PlayedMachine;
 
 /// An engine that has an image, `base`.
 pub(super) async fn engine_with_image() -> (Served, Arc<Engine>) {
     let (served, engine) = Served::start_with().await;
-    let import = Import { name: Some("base".parse().unwrap()), ..Import::default() };
-    let containers = engine.containers.clone();
-    // Two blocks of zeroes are an empty archive.
-    tokio::task::spawn_blocking(move || containers.images().import(&[0; 1024][..], &import))
-        .await
-        .unwrap()
-        .unwrap();
+    import_empty(&engine, "base", json!({})).await;
     (served, engine)
 }
 

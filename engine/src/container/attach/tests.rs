@@ -3,25 +3,18 @@
 use std::time::Duration;
 
 use bollard_stubs::models::ContainerCreateBody;
-use image::archive::Import;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex, sink};
 use tokio::time::timeout;
 
 use super::*;
+use crate::container::played;
 use crate::http::tests::Served;
 
 const SOON: Duration = Duration::from_secs(20);
 
 /// A container with a terminal, or without.
 async fn container(tty: bool) -> (Served, Arc<Container>) {
-    let (served, engine) = Served::start_with().await;
-    let import = Import { name: Some("base".parse().unwrap()), ..Import::default() };
-    let containers = engine.containers.clone();
-    // Two blocks of zeroes are an empty archive.
-    tokio::task::spawn_blocking(move || containers.images().import(&[0; 1024][..], &import))
-        .await
-        .unwrap()
-        .unwrap();
+    let (served, engine) = played::engine_with_image().await;
     let body = ContainerCreateBody {
         image: Some("base".to_owned()),
         cmd: Some(vec!["cat".to_owned()]),

@@ -2,26 +2,16 @@
 
 use std::sync::Arc;
 
-use image::archive::Import;
 use serde_json::{Value, json};
 
-use super::Served;
+use super::{Served, import_empty};
 use crate::engine::Engine;
 
 /// An engine with an image `base` whose one layer is empty.
 pub(super) async fn served() -> (Served, Arc<Engine>) {
     let (served, engine) = Served::start_with().await;
-    let import = Import {
-        name: Some("base".parse().unwrap()),
-        config: serde_json::from_value(json!({ "Cmd": ["sh"], "Env": ["PATH=/bin"] })).unwrap(),
-        ..Import::default()
-    };
-    // Two blocks of zeroes are an empty archive.
-    let containers = engine.containers.clone();
-    tokio::task::spawn_blocking(move || containers.images().import(&[0; 1024][..], &import))
-        .await
-        .unwrap()
-        .unwrap();
+    let config = json!({ "Cmd": ["sh"], "Env": ["PATH=/bin"] });
+    import_empty(&engine, "base", config).await;
     (served, engine)
 }
 

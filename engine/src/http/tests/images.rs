@@ -2,19 +2,11 @@
 
 use std::sync::Arc;
 
-use image::archive::Import;
+use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::containers::served;
-use crate::engine::Engine;
-
-async fn import(engine: &Engine, name: &str) {
-    let import = Import { name: Some(name.parse().unwrap()), ..Import::default() };
-    let images = engine.containers.images().clone();
-    // Two blocks of zeroes are an empty archive.
-    let importing = tokio::task::spawn_blocking(move || images.import(&[0; 1024][..], &import));
-    importing.await.unwrap().unwrap();
-}
+use super::import_empty;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn image_that_is_removed_while_containers_are_made_of_it_stays_for_those() {
@@ -22,7 +14,7 @@ async fn image_that_is_removed_while_containers_are_made_of_it_stays_for_those()
     let served = Arc::new(served);
     let mut made = 0;
     for round in 0..30 {
-        import(&engine, "going").await;
+        import_empty(&engine, "going", json!({})).await;
         let mut calls = JoinSet::new();
         let mut call = |method, path: String, body| {
             let served = Arc::clone(&served);
@@ -52,7 +44,7 @@ async fn image_that_is_removed_while_containers_are_made_of_it_stays_for_those()
 #[tokio::test(flavor = "multi_thread")]
 async fn image_whose_content_is_damaged_can_be_removed_and_made_again() {
     let (served, engine) = served().await;
-    import(&engine, "damaged").await;
+    import_empty(&engine, "damaged", json!({})).await;
     let images = served.folder.path().join("state/images");
     for folder in ["layers", "blobs/sha256"] {
         for file in images.join(folder).read_dir().unwrap() {
@@ -69,6 +61,6 @@ async fn image_whose_content_is_damaged_can_be_removed_and_made_again() {
     }
     assert_eq!(served.call("GET", "/images/damaged/json", "").await.0, 404);
     assert_eq!(images.join("layers").read_dir().unwrap().count(), 0);
-    import(&engine, "damaged").await;
+    import_empty(&engine, "damaged", json!({})).await;
     assert_eq!(served.call("GET", "/images/damaged/json", "").await.0, 200);
 }
