@@ -4,15 +4,15 @@
 //! `UPDATE_OPENAPI=1 cargo test -p api openapi` writes it anew.
 
 mod operations;
+mod scaffold;
 
-use std::path::Path;
-
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::wire;
 use crate::vm::{BadRequest, Event, route};
 use operations::{Answer, Body, OPERATIONS, Operation};
+use scaffold::reference;
 
 #[derive(OpenApi)]
 #[openapi(components(schemas(
@@ -55,50 +55,16 @@ use operations::{Answer, Body, OPERATIONS, Operation};
 )))]
 struct Schemas;
 
+const TITLE: &str = "Bulkhead VM API";
+const DESCRIPTION: &str = "The socket of one virtual machine: Firecracker's API, and what goes \
+                           beyond it under /bulkhead. HTTP/1.1 on a unix socket; bodies are \
+                           JSON. A refused request is answered with 400 and a fault_message.";
+
 /// The document.
 fn document() -> Value {
-    let mut schemas = serde_json::to_value(Schemas::openapi().components).unwrap();
-    bound_integers(&mut schemas);
-    let mut paths = Map::new();
-    for operation in OPERATIONS {
-        let path = paths.entry(operation.path).or_insert_with(|| json!({}));
-        path[operation.method.to_lowercase()] = describe(operation);
-    }
-    json!({
-        "openapi": "3.1.0",
-        "info": {
-            "title": "Bulkhead VM API",
-            "description": "The socket of one virtual machine: Firecracker's API, and what goes \
-                            beyond it under /bulkhead. HTTP/1.1 on a unix socket; bodies are \
-                            JSON. A refused request is answered with 400 and a fault_message.",
-            "version": env!("CARGO_PKG_VERSION"),
-            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
-        },
-        "servers": [{ "url": "http://localhost" }],
-        "paths": paths,
-        "components": schemas,
-    })
-}
-
-/// Adds the bounds that follow from the type of an integer, where it has no narrower ones.
-fn bound_integers(schema: &mut Value) {
-    match schema {
-        Value::Array(schemas) => schemas.iter_mut().for_each(bound_integers),
-        Value::Object(fields) => {
-            let (format, maximum) = match fields.get("format").and_then(Value::as_str) {
-                Some("u-int8") => ("uint8", u64::from(u8::MAX)),
-                Some("u-int16") => ("uint16", u64::from(u16::MAX)),
-                Some("u-int32") => ("uint32", u64::from(u32::MAX)),
-                Some("u-int64") => ("uint64", u64::MAX),
-                _ => return fields.values_mut().for_each(bound_integers),
-            };
-            // The name by the format registry of OpenAPI.
-            fields.insert("format".into(), json!(format));
-            fields.entry("minimum").or_insert(json!(0));
-            fields.entry("maximum").or_insert(json!(maximum));
-        }
-        _ => {}
-    }
+    let schemas = serde_json::to_value(Schemas::openapi().components).unwrap();
+    let operations = OPERATIONS.iter().map(|one| (one.method, one.path, describe(one)));
+    scaffold::document((TITLE, DESCRIPTION), schemas, operations)
 }
 
 fn describe(operation: &Operation) -> Value {
@@ -169,25 +135,9 @@ fn responses(operation: &Operation) -> Value {
     responses
 }
 
-fn reference(name: &str) -> Value {
-    json!({ "$ref": format!("#/components/schemas/{name}") })
-}
-
-fn checked_in() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi/vm.json")
-}
-
 #[test]
 fn document_that_is_checked_in_is_that_of_the_types() {
-    let text = format!("{}\n", serde_json::to_string_pretty(&document()).unwrap());
-    if std::env::var_os("UPDATE_OPENAPI").is_some() {
-        std::fs::write(checked_in(), &text).unwrap();
-    }
-    let found = std::fs::read_to_string(checked_in()).unwrap();
-    assert!(
-        found == text,
-        "api/openapi/vm.json is not what the types say: UPDATE_OPENAPI=1 cargo test -p api openapi"
-    );
+    scaffold::assert_checked_in(&document(), "openapi/vm.json");
 }
 
 #[test]
@@ -207,12 +157,7 @@ fn every_operation_of_the_document_is_routed() {
 
 #[test]
 fn every_reference_has_its_schema() {
-    let document = document();
-    let text = document.to_string();
-    for reference in text.split("#/components/schemas/").skip(1) {
-        let name = reference.split('"').next().unwrap();
-        assert!(document["components"]["schemas"][name].is_object(), "{name}");
-    }
+    scaffold::assert_whole(&document());
 }
 
 #[test]

@@ -4,13 +4,14 @@
 //! `UPDATE_OPENAPI=1 cargo test -p engine openapi` writes it anew.
 
 mod operations;
+#[path = "../../../../api/src/vm/openapi/scaffold.rs"]
+mod scaffold;
 
-use std::path::{Path, PathBuf};
-
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use self::operations::{Answer, OPERATIONS, Operation};
+use self::scaffold::reference;
 use super::tests::Served;
 use crate::container::pods;
 use crate::vm::document as vm;
@@ -19,51 +20,19 @@ use crate::vm::document as vm;
 #[openapi(components(schemas(pods::Pod, pods::PodCreate, vm::Made, vm::Vm, vm::VmCreate,)))]
 struct Schemas;
 
+const TITLE: &str = "Bulkhead engine API";
+const DESCRIPTION: &str = "What the engine's socket offers beside Docker's API: pods, and \
+                           machines as such. HTTP/1.1 on a unix socket; bodies are JSON.";
+
 fn document() -> Value {
     let mut schemas = serde_json::to_value(Schemas::openapi().components).unwrap();
-    bound_integers(&mut schemas);
     schemas["schemas"]["Error"] = json!({
         "type": "object",
         "required": ["message"],
         "properties": { "message": { "type": "string", "description": "What is wrong." } },
     });
-    let mut paths = Map::new();
-    for operation in OPERATIONS {
-        let path = paths.entry(operation.path).or_insert_with(|| json!({}));
-        path[operation.method.to_lowercase()] = describe(operation);
-    }
-    json!({
-        "openapi": "3.1.0",
-        "info": {
-            "title": "Bulkhead engine API",
-            "description": "What the engine's socket offers beside Docker's API: pods, and machines as such. \
-                            HTTP/1.1 on a unix socket; bodies are JSON.",
-            "version": env!("CARGO_PKG_VERSION"),
-            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
-        },
-        "servers": [{ "url": "http://localhost" }],
-        "paths": paths,
-        "components": schemas,
-    })
-}
-
-/// Names the formats of integers as OpenAPI's registry does, with the bounds of their types.
-fn bound_integers(schema: &mut Value) {
-    match schema {
-        Value::Array(schemas) => schemas.iter_mut().for_each(bound_integers),
-        Value::Object(fields) => {
-            let (format, maximum) = match fields.get("format").and_then(Value::as_str) {
-                Some("u-int8") => ("uint8", u64::from(u8::MAX)),
-                Some("u-int32") => ("uint32", u64::from(u32::MAX)),
-                Some("u-int64") => ("uint64", u64::MAX),
-                _ => return fields.values_mut().for_each(bound_integers),
-            };
-            fields.insert("format".into(), json!(format));
-            fields.insert("minimum".into(), json!(0));
-            fields.insert("maximum".into(), json!(maximum));
-        }
-        _ => {}
-    }
+    let operations = OPERATIONS.iter().map(|one| (one.method, one.path, describe(one)));
+    scaffold::document((TITLE, DESCRIPTION), schemas, operations)
 }
 
 fn describe(operation: &Operation) -> Value {
@@ -116,36 +85,14 @@ fn responses(operation: &Operation) -> Value {
     responses
 }
 
-fn reference(name: &str) -> Value {
-    json!({ "$ref": format!("#/components/schemas/{name}") })
-}
-
-fn checked_in() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi/engine.json")
-}
-
 #[test]
 fn document_that_is_checked_in_is_that_of_the_types() {
-    let text = format!("{}\n", serde_json::to_string_pretty(&document()).unwrap());
-    if std::env::var_os("UPDATE_OPENAPI").is_some() {
-        std::fs::write(checked_in(), &text).unwrap();
-    }
-    let found = std::fs::read_to_string(checked_in()).unwrap();
-    assert!(
-        found == text,
-        "engine/openapi/engine.json is not what the types say: \
-         UPDATE_OPENAPI=1 cargo test -p engine openapi"
-    );
+    scaffold::assert_checked_in(&document(), "openapi/engine.json");
 }
 
 #[test]
 fn every_reference_has_its_schema() {
-    let document = document();
-    let text = document.to_string();
-    for reference in text.split("#/components/schemas/").skip(1) {
-        let name = reference.split('"').next().unwrap();
-        assert!(document["components"]["schemas"][name].is_object(), "{name}");
-    }
+    scaffold::assert_whole(&document());
 }
 
 #[tokio::test(flavor = "multi_thread")]
