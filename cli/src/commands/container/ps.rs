@@ -54,7 +54,12 @@ pub(crate) async fn run(engine: Engine, args: Args) -> anyhow::Result<ExitCode> 
         .maybe("limit", limit)
         .filters(&args.filter)?;
     let containers: Vec<Value> = engine.get(path.as_str()).await?;
-    let rows: Vec<_> = containers.iter().map(|it| describe(it, args.no_trunc)).collect();
+    let rows = containers.iter().map(|it| {
+        let mut row = describe(it, args.no_trunc);
+        row.insert("Size".to_owned(), sizes(it).into());
+        row
+    });
+    let rows: Vec<_> = rows.collect();
     let mut columns = COLUMNS.to_vec();
     if args.size {
         columns.push(("SIZE", "Size"));
@@ -93,6 +98,16 @@ pub(crate) fn describe(container: &Value, whole: bool) -> Row {
     ]);
     row.insert(LABELS.to_owned(), container["Labels"].clone());
     row
+}
+
+/// What the container has written and, if that is known, that with its image.
+fn sizes(container: &Value) -> String {
+    let size = |name: &str| container[name].as_i64().unwrap_or_default();
+    let written = units::human(size("SizeRw"));
+    match size("SizeRootFs") {
+        1.. => format!("{written} (virtual {})", units::human(size("SizeRootFs"))),
+        _ => written,
+    }
 }
 
 /// A volume by its name, anything else by what is mounted.
@@ -152,6 +167,9 @@ mod tests {
                 {"PrivatePort": 80, "PublicPort": 8080, "Type": "tcp", "IP": "::"}
             ],
         });
+        assert_eq!(sizes(&container), "0B");
+        let sized = serde_json::json!({ "SizeRw": 8_150_000, "SizeRootFs": 12_520_000 });
+        assert_eq!(sizes(&sized), "8.15MB (virtual 12.5MB)");
         let row = describe(&container, false);
         assert_eq!(row["ID"], "0123456789ab");
         assert_eq!(row["CreatedAt"], "1970-01-01 00:00:00 +0000 UTC");
