@@ -60,3 +60,14 @@ fn every_command_has_a_manual_page() {
         .collect();
     assert!(missing.is_empty(), "no {missing:?}");
 }
+
+#[test]
+fn examples_and_notes_fit_eighty_columns() {
+    for command in [&["run"][..], &["exec"], &["cp"], &["pod"]] {
+        let help = bulkhead(&[command, &["--help"]].concat());
+        let notes = help.split_once("Print help").map_or("", |(_, notes)| notes);
+        assert!(notes.contains("Examples:"), "{command:?}");
+        let wide: Vec<_> = notes.lines().filter(|line| line.chars().count() > 80).collect();
+        assert!(wide.is_empty(), "{command:?}: {wide:#?}");
+    }
+}

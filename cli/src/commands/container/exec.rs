@@ -20,8 +20,8 @@ Examples:
   bulkhead exec web cat /etc/hostname
   bulkhead exec -it web sh
 
-Exit status: that of the command; 126 if it cannot be run, 127 if it does not exist, 1 if the
-engine could not do it.";
+Exit status: that of the command; 126 if it cannot be run, 127 if it does not
+exist, 1 if the engine could not do it.";
 
 /// Runs a command in a running container.
 #[derive(clap::Args)]

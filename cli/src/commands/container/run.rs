@@ -24,8 +24,9 @@ Examples:
 
 Ctrl-P Ctrl-Q leaves a container with a terminal running.
 
-Exit status: the container's own; 125 if the engine could not do it, 126 if the command cannot be
-run, 127 if it does not exist, 128 and the signal's number if a signal ended it.";
+Exit status: the container's own; 125 if the engine could not do it, 126 if the
+command cannot be run, 127 if it does not exist, 128 and the signal's number if
+a signal ended it.";
 
 /// Makes a container and starts it.
 #[derive(clap::Args)]

@@ -55,7 +55,7 @@ pub(crate) struct ConnectArgs {
 /// Makes a network.
 #[derive(clap::Args)]
 pub(crate) struct CreateArgs {
-    /// Driver: user or bridge
+    /// Driver: bridge or user (which are one), or kernel-bridge for root
     #[arg(short, long, default_value = "bridge")]
     driver: String,
     /// Addresses, such as 172.30.0.0/16

@@ -14,9 +14,10 @@ use hyper::Method;
 use crate::engine::{Query, for_each, with_engine};
 
 pub(crate) const HELP: &str = "\
-The containers of a pod share a machine: they reach each other on 127.0.0.1, have one host name and
-one address in their networks, and the pod's memory and processors. Each has an image, files and
-limits of its own. Ports are published by the pod.
+The containers of a pod share a machine: they reach each other on 127.0.0.1,
+have one host name and one address in their networks, and the pod's memory and
+processors. Each has an image, files and limits of its own. Ports are published
+by the pod.
 
 Examples:
   bulkhead pod create --name shop -p 8080:80
@@ -27,8 +28,8 @@ Examples:
   bulkhead logs web
   bulkhead pod rm -f shop
 
-A machine gets its disks when it starts: containers are made before their pod starts, and those that
-come later are in it from its next start on.";
+A machine gets its disks when it starts: containers are made before their pod
+starts, and those that come later are in it from its next start on.";
 
 #[derive(Subcommand)]
 pub(crate) enum Group {
