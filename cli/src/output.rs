@@ -32,6 +32,9 @@ pub(crate) fn line(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// The least characters of a column but the last, besides the gap after it, as Docker has it.
+const LEAST_WIDTH: usize = 7;
+
 /// Prints rows below their headings, in columns.
 pub(crate) fn table<H, R>(headings: H, rows: impl IntoIterator<Item = R>) -> anyhow::Result<()>
 where
@@ -39,15 +42,25 @@ where
     R: IntoIterator<Item: Into<String>>,
 {
     let mut builder = Builder::default();
-    builder.push_record(headings);
+    builder.push_record(padded(headings));
     for row in rows {
-        builder.push_record(row);
+        builder.push_record(padded(row));
     }
     let mut table = builder.build();
     table.with(Style::empty()).with(Padding::new(0, 3, 0, 0));
     let text = table.to_string();
     let trimmed: Vec<_> = text.lines().map(str::trim_end).collect();
     line(&trimmed.join("\n"))
+}
+
+fn padded(cells: impl IntoIterator<Item: Into<String>>) -> Vec<String> {
+    let mut cells: Vec<String> = cells.into_iter().map(Into::into).collect();
+    if let Some((_, before)) = cells.split_last_mut() {
+        for cell in before {
+            *cell = format!("{cell:<LEAST_WIDTH$}");
+        }
+    }
+    cells
 }
 
 /// Empties the terminal.

@@ -80,15 +80,22 @@ pub(crate) fn moment(text: &str) -> String {
 
 /// Bytes for people, in powers of 1000: `7.38MB`.
 pub(crate) fn human(bytes: i64) -> String {
-    scaled(bytes, 1000.0, ["B", "kB", "MB", "GB", "TB", "PB"])
+    scaled(bytes, 1000.0, DECIMAL, 3)
+}
+
+/// Bytes for people with a digit more: `7.384MB`.
+pub(crate) fn human_closely(bytes: i64) -> String {
+    scaled(bytes, 1000.0, DECIMAL, 4)
 }
 
 /// Bytes for people, in powers of 1024: `512MiB`.
 pub(crate) fn human_binary(bytes: i64) -> String {
-    scaled(bytes, 1024.0, ["B", "KiB", "MiB", "GiB", "TiB", "PiB"])
+    scaled(bytes, 1024.0, ["B", "KiB", "MiB", "GiB", "TiB", "PiB"], 3)
 }
 
-fn scaled(bytes: i64, base: f64, units: [&str; 6]) -> String {
+const DECIMAL: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
+
+fn scaled(bytes: i64, base: f64, units: [&str; 6], digits: usize) -> String {
     #[expect(clippy::cast_precision_loss, reason = "four digits are shown")]
     let mut value = bytes as f64;
     let mut unit = 0;
@@ -96,14 +103,8 @@ fn scaled(bytes: i64, base: f64, units: [&str; 6]) -> String {
         value /= base;
         unit += 1;
     }
-    let digits = if value >= 100.0 {
-        0
-    } else if value >= 10.0 {
-        1
-    } else {
-        2
-    };
-    let number = format!("{value:.digits$}");
+    let whole = [1000.0, 100.0, 10.0].iter().filter(|least| value >= **least).count() + 1;
+    let number = format!("{value:.*}", digits.saturating_sub(whole));
     let number = if number.contains('.') {
         number.trim_end_matches('0').trim_end_matches('.')
     } else {
@@ -167,6 +168,12 @@ mod tests {
     #[test]
     fn sizes_for_people_have_three_digits() {
         assert_eq!(human(7_380_000), "7.38MB");
+        assert_eq!(human(7_384_400), "7.38MB");
+        assert_eq!(human_closely(7_384_400), "7.384MB");
+        assert_eq!(
+            (human_closely(13_010_000), human_closely(999)),
+            ("13.01MB".into(), "999B".into())
+        );
         assert_eq!(human(0), "0B");
         assert_eq!(human_binary(512 << 20), "512MiB");
     }

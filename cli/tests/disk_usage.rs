@@ -29,8 +29,8 @@ fn usage() -> Value {
                 "Labels": { "k": "v" }, "UsageData": usage })
     };
     json!({
-        "LayersSize": 5_000_000,
-        "Images": [image("1111111111112222", json!(["a:1", "b:2"]), 4_000_000, 1),
+        "LayersSize": 5_001_000,
+        "Images": [image("1111111111112222", json!(["a:1", "b:2"]), 4_001_000, 1),
                    image("3333333333332222", json!([]), 2_000_000, 0)],
         "Containers": [container("web", "running", 1000, json!([{ "Type": "volume", "Name": "v" }])),
                        container("old", "exited", 500, json!([]))],
@@ -57,16 +57,21 @@ fn what_nothing_needs_is_shown_with_its_part_of_all() {
     let shown = df(&[]);
     let expected = [
         "TYPE|TOTAL|ACTIVE|SIZE|RECLAIMABLE",
-        "Images|2|1|5MB|2MB (40%)",
+        "Images|2|1|5.001MB|2MB (39%)",
         "Containers|2|1|1.5kB|500B (33%)",
         "Local Volumes|2|1|100B|70B (70%)",
         "Build Cache|0|0|0B|0B",
     ];
     assert_eq!(cells(&shown), expected);
+    // The columns begin where Docker's do: none is narrower than ten.
+    assert!(
+        shown.starts_with("TYPE            TOTAL     ACTIVE    SIZE      RECLAIMABLE\n"),
+        "{shown}"
+    );
     let line = df(&["--format", "json"]).lines().next().map(str::to_owned).unwrap();
     let line: Value = serde_json::from_str(&line).unwrap();
-    let images = json!({ "Type": "Images", "TotalCount": "2", "Active": "1", "Size": "5MB",
-                         "Reclaimable": "2MB (40%)" });
+    let images = json!({ "Type": "Images", "TotalCount": "2", "Active": "1", "Size": "5.001MB",
+                         "Reclaimable": "2MB (39%)" });
     assert_eq!(line, images);
     let shown = df(&["--format", "{{.Type}} {{.Reclaimable}}"]);
     assert!(shown.ends_with("Local Volumes 70B (70%)\nBuild Cache 0B\n"), "{shown}");
@@ -81,7 +86,7 @@ fn details_are_in_dockers_sections() {
         "Images space usage:",
         "",
         "REPOSITORY|TAG|IMAGE ID|CREATED|SIZE|SHARED SIZE|UNIQUE SIZE|CONTAINERS",
-        "a|1|111111111111|AGO|4MB|1MB|3MB|1",
+        "a|1|111111111111|AGO|4MB|1MB|3.001MB|1",
         "<none>|<none>|333333333333|AGO|2MB|1MB|1MB|0",
         "",
         "Containers space usage:",
@@ -110,7 +115,7 @@ fn details_for_programs_are_one_object_with_whole_ids() {
     assert_eq!(shown.lines().count(), 1);
     let all: Value = serde_json::from_str(&shown).unwrap();
     assert_eq!(all["Images"][0]["ID"], "sha256:1111111111112222");
-    assert_eq!(all["Images"][0]["UniqueSize"], "3MB");
+    assert_eq!(all["Images"][0]["UniqueSize"], "3.001MB");
     let container = &all["Containers"][1];
     assert_eq!(container["Command"], "\"sleep 100 and a very long command\"");
     assert_eq!((&container["Labels"], &container["Label"]), (&json!("a=b"), &Value::Null));

@@ -106,7 +106,7 @@ impl Total {
     }
 
     fn row(&self, kind: &str) -> Row {
-        let mut reclaimable = units::human(self.reclaimable);
+        let mut reclaimable = units::human_closely(self.reclaimable);
         if self.size > 0 {
             let percent = i128::from(self.reclaimable) * 100 / i128::from(self.size);
             reclaimable.push_str(&format!(" ({percent}%)"));
@@ -115,7 +115,7 @@ impl Total {
             ("Type", kind.to_owned()),
             ("TotalCount", self.count.to_string()),
             ("Active", self.active.to_string()),
-            ("Size", units::human(self.size)),
+            ("Size", units::human_closely(self.size)),
             ("Reclaimable", reclaimable),
         ])
     }
@@ -178,7 +178,7 @@ fn tables(details: &Details) -> anyhow::Result<()> {
     section("Images space usage:", &IMAGES, &details.images)?;
     section("\nContainers space usage:", &CONTAINERS, &details.containers)?;
     section("\nLocal Volumes space usage:", &VOLUMES, &details.volumes)?;
-    let builds = format!("\nBuild cache usage: {}", units::human(details.builds));
+    let builds = format!("\nBuild cache usage: {}", units::human_closely(details.builds));
     section(&builds, &BUILDS, &[])
 }
 
@@ -187,8 +187,8 @@ fn image_row(image: &Value, whole: bool) -> Row {
     let mut row = image::list::describe(image, whole).into_iter().next().unwrap_or_default();
     let mut set = |name: &str, value: String| row.insert(name.to_owned(), value.into());
     set("Containers", number(image, "/Containers").to_string());
-    set("SharedSize", units::human(number(image, "/SharedSize").max(0)));
-    set("UniqueSize", units::human(unique(image)));
+    set("SharedSize", units::human_closely(number(image, "/SharedSize").max(0)));
+    set("UniqueSize", units::human_closely(unique(image)));
     set("VirtualSize", units::human(number(image, "/Size")));
     row
 }
@@ -196,7 +196,7 @@ fn image_row(image: &Value, whole: bool) -> Row {
 fn volume_row(volume: &Value) -> Row {
     let mut row = volume::describe(volume);
     row.insert("Links".to_owned(), at(volume, "/UsageData/RefCount").into());
-    row.insert("Size".to_owned(), units::human(number(volume, "/UsageData/Size")).into());
+    row.insert("Size".to_owned(), units::human_closely(number(volume, "/UsageData/Size")).into());
     row
 }
 
