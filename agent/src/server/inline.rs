@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use agent_protocol::message::{CloseOutput, Follows, Reply, Stream};
+use agent_protocol::message::{CloseOutput, Follows, Output, Reply, Stream};
 
 use super::Server;
 use crate::{
@@ -29,6 +29,9 @@ impl Server {
             let inline = Inline::new(source, (session, stream), asked, bytes);
             if let Err(error) = self.reactor.watch(inline.source(), token, Side::Source) {
                 crate::say!("failed to watch a stream: {error}");
+                let follows = Follows::End.into();
+                let end = Output { stream: stream.into(), data: Vec::new(), follows };
+                self.reply(asked.0, asked.1, Reply::Output(end));
                 continue;
             }
             self.sessions.lend(session);

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use agent_protocol::message::{ContainerRef, ReadArchive, Request};
+use agent_protocol::message::ReadArchive;
 use bollard_stubs::models::{ContainerConfig, ImageConfig};
 use image::Reference;
 use image::archive::Commit;
@@ -59,18 +59,12 @@ impl Service {
             created_by: container.spec().process.argv.join(" "),
         };
         let access = container.access().await?;
-        let freeze = request.pause && container.phase() == Phase::Running;
-        let committed = async {
-            if freeze {
-                access.act(Request::PauseContainer(container.reference())).await?;
-            }
-            let committed = self.read_changes(&access, commit).await;
-            if freeze {
-                access.act(Request::ResumeContainer(container.reference())).await?;
-            }
-            committed
-        }
-        .await;
+        let reading = self.read_changes(&access, commit);
+        let committed = if request.pause && container.phase() == Phase::Running {
+            container.frozen(reading).await
+        } else {
+            reading.await
+        };
         access.close().await;
         let id = committed?;
         let shown = [request.repository, request.tag];
@@ -128,12 +122,6 @@ impl Read for Changes {
             self.runtime.block_on(finished).map_err(io::Error::other)?;
         }
         Ok(length)
-    }
-}
-
-impl Container {
-    fn reference(&self) -> ContainerRef {
-        ContainerRef { id: self.id.clone() }
     }
 }
 

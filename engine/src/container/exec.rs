@@ -4,6 +4,7 @@ mod carry;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use agent_protocol::client::ExitStatus;
 use agent_protocol::message::{CloseInput, Exec, Request, Resize, Stdio, Terminal};
@@ -18,7 +19,7 @@ use super::machine::refused;
 use super::record::Phase;
 use super::spec::privileged;
 use super::{ContainerError, Service, names};
-use crate::agent::{Command, Streams};
+use crate::agent::{Command, Streams, within};
 use crate::http::error::chain;
 use crate::http::multiplex::{Framing, Multiplexer, Output};
 
@@ -26,6 +27,8 @@ use crate::http::multiplex::{Framing, Multiplexer, Output};
 const REMEMBERED: usize = 1000;
 /// Commands at once, those included that were never started.
 const MOST: usize = 10_000;
+/// A command may take a guest so long to begin.
+const BEGINS: Duration = Duration::from_secs(60);
 
 /// All commands, running, to come, and some of the past.
 #[derive(Debug, Default)]
@@ -146,10 +149,9 @@ impl Service {
             let action = format!("exec_start: {}", instance.words().join(" "));
             container.emit(action, &[("execID", instance.id.clone())]);
             let exec = instance.message(detached, size);
-            let command =
-                run.machine.agent().exec(exec).await.map_err(|error| {
-                    refused(error, instance.words().first().map(String::as_str))
-                })?;
+            let command = within(BEGINS, run.machine.agent().exec(exec))
+                .await
+                .map_err(|error| refused(error, instance.words().first().map(String::as_str)))?;
             Ok((run, command))
         }
         .await;
@@ -266,7 +268,8 @@ impl ExecInstance {
         })?;
         let run = self.container.running()?;
         let size = Some(Terminal { rows: rows.into(), columns: columns.into() });
-        let resized = run.machine.agent().act(Request::Resize(Resize { session, size })).await;
+        let resized =
+            run.machine.agent().act_at_once(Request::Resize(Resize { session, size })).await;
         resized.map_err(|error| ContainerError::Machine(chain(&error)))
     }
 

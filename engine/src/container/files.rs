@@ -83,11 +83,6 @@ impl Access {
         }
     }
 
-    /// Has something done in its machine.
-    pub(super) async fn act(&self, request: Request) -> Result<(), ContainerError> {
-        self.machine.agent().act_at_once(request).await.map_err(self.failed("/"))
-    }
-
     /// Begins a transfer.
     async fn begin(&self, request: Request, stream: Stream) -> Result<Command, AgentError> {
         at_once(self.machine.agent().start(request, &[stream])).await

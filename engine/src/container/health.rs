@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout};
 use super::live::{Container, Run, lock};
 use super::spec::HealthSpec;
 use super::{moment, names};
-use crate::agent::{AgentError, Output};
+use crate::agent::{AgentError, Output, within};
 
 /// Probes that are remembered.
 const REMEMBERED: usize = 5;
@@ -146,7 +146,7 @@ impl Container {
         let (named, words) = (("execID", id.to_owned()), health.argv.join(" "));
         self.emit(format!("exec_create: {words}"), slice::from_ref(&named));
         self.emit(format!("exec_start: {words}"), slice::from_ref(&named));
-        let mut command = agent.exec(self.probe_message(health)).await?;
+        let mut command = within(health.timeout, agent.exec(self.probe_message(health))).await?;
         let kill = Signal { session: command.session(), signal: KILL, group: true };
         let stdout = command.streams.stdout.take();
         let mut output = Vec::new();
@@ -160,7 +160,7 @@ impl Container {
             match timeout(health.timeout, &mut ended).await {
                 Ok(status) => (status, true),
                 Err(_) => {
-                    if let Err(error) = agent.act(Request::Signal(kill)).await {
+                    if let Err(error) = agent.act_at_once(Request::Signal(kill)).await {
                         log::debug!("container {}: a probe of its health: {error}", self.id);
                     }
                     // What it started may have left its group and hold its output.

@@ -11,6 +11,7 @@ use super::ContainerError;
 use super::guest::{self, NetworkFiles};
 use super::live::Container;
 use super::machine::Machine;
+use super::record::ContainerRecord;
 use super::spec::{Protocol, SpecError, refuse_endpoint};
 use crate::http::ApiError;
 use crate::http::error::chain;
@@ -273,19 +274,24 @@ impl Container {
             |network| (network.name, Some(network.id)),
         );
         let is_it = |key: &String| *key == name || Some(key) == id.as_ref();
+        let forget = |record: &mut ContainerRecord| record.endpoints.retain(|key, _| !is_it(key));
         if let Some(machine) = self.machine_of_cards() {
             let left = self.ground.networks.detach(&self.id, network).await.map_err(refused)?;
+            // Whatever its guest says to that.
+            self.change(forget).await?;
             if left.network.has_cards() {
                 let mac = left.attachment.mac.to_string();
                 let down = CardMessage { mac, down: true, ..CardMessage::default() };
                 configure(&machine, vec![down], false).await?;
                 self.update_files(&machine).await?;
             }
-        } else if !self.with_record(|record| record.endpoints.keys().any(is_it)) {
+            return Ok(());
+        }
+        if !self.with_record(|record| record.endpoints.keys().any(is_it)) {
             let container = self.name();
             return Err(refused(NetworkError::NotAttached { container, network: name }));
         }
-        self.change(|record| record.endpoints.retain(|key, _| !is_it(key))).await
+        self.change(forget).await
     }
 
     /// The addresses in the files of those who live here follow the networks.

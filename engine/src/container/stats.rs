@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 
 use super::live::Container;
 use super::{ContainerError, moment};
-use crate::agent::AgentError;
+use crate::agent::{AgentError, at_once};
 use crate::http::error::chain;
 
 /// What was measured at a moment.
@@ -31,11 +31,12 @@ impl Container {
         let agent = self.running()?.machine.agent();
         let failed = |error: AgentError| ContainerError::Machine(chain(&error));
         let id = ContainerRef { id: self.id.clone() };
-        let reply = agent.request(Request::ContainerMetrics(id)).await.map_err(failed)?;
+        let reply = at_once(agent.request(Request::ContainerMetrics(id))).await.map_err(failed)?;
         let Reply::ContainerMetrics(container) = reply else {
             return Err(failed(AgentError::Unexpected));
         };
-        let reply = agent.request(Request::Metrics(GetMetrics {})).await.map_err(failed)?;
+        let reply =
+            at_once(agent.request(Request::Metrics(GetMetrics {}))).await.map_err(failed)?;
         let Reply::Metrics(machine) = reply else { return Err(failed(AgentError::Unexpected)) };
         Ok(Sample { read: moment::now(), container, nets: machine.nets })
     }

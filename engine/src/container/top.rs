@@ -5,7 +5,7 @@ use bollard_stubs::models::ContainerTopResponse;
 
 use super::live::Container;
 use super::{ContainerError, moment};
-use crate::agent::AgentError;
+use crate::agent::{AgentError, at_once};
 use crate::http::error::chain;
 
 /// Docker's options where the client gives none.
@@ -160,7 +160,7 @@ impl Container {
         }
         let agent = self.running()?.machine.agent();
         let id = ContainerRef { id: self.id.clone() };
-        let reply = agent.request(Request::ListProcesses(id)).await;
+        let reply = at_once(agent.request(Request::ListProcesses(id))).await;
         match reply.map_err(|error| ContainerError::Machine(chain(&error)))? {
             Reply::Processes(Processes { processes }) => {
                 self.emit("top", &[]);

@@ -8,6 +8,8 @@ use crate::{Digest, Platform, Reference};
 
 /// Pages of tags that are read; registries give 100 or more on one.
 const MAX_PAGES: usize = 100;
+/// Tags that are read; the largest repositories have some ten thousand.
+const MAX_TAGS: usize = 100_000;
 
 /// What stands under a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +75,9 @@ impl Registries {
             let Some(url) = next else { return Ok(all) };
             let (tags, more) = self.retry(|| session.tags(url.clone())).await?;
             all.extend(tags);
+            if all.len() > MAX_TAGS {
+                return Err(session.unusable("the list of its tags", "it has too many tags"));
+            }
             next = more;
         }
         Err(session.unusable("the list of its tags", "it has too many pages"))

@@ -1,8 +1,10 @@
+use agent_protocol::message::{Done, Exited, Reply, Request};
 use bollard_stubs::models::ContainerCreateBody;
 use image::config::ContainerConfig as Committed;
 use serde_json::json;
 
 use super::*;
+use crate::agent::tests::{next, reply};
 use crate::container::played;
 
 #[tokio::test]
@@ -25,6 +27,35 @@ async fn a_commit_that_broke_off_makes_no_image() {
     );
     let id = made.unwrap();
     assert_eq!(engine.images.store().find("made").unwrap().id().to_string(), id);
+}
+
+#[tokio::test]
+async fn nobody_else_freezes_a_container_during_a_commit_and_it_goes_on_whatever_comes_of_that() {
+    let (_served, engine) = played::engine_with_image().await;
+    let container = played::container(&engine, "one").await;
+    let (machine, mut guest) = played::run(&container).await;
+    let request = CommitRequest { pause: true, ..CommitRequest::default() };
+    let other = Arc::clone(&container);
+    let playing = async {
+        let freeze = next(&guest).await;
+        assert!(matches!(freeze.request, Some(Request::PauseContainer(_))));
+        reply(&mut guest, freeze.id, Reply::Done(Done {})).await;
+        let (stream, id) = machine.begin_transfer(&mut guest).await;
+        let pausing = tokio::spawn(async move { other.pause().await });
+        drop(stream);
+        reply(&mut guest, id, Reply::Exited(Exited { session: 9, code: 1, ..Exited::default() }))
+            .await;
+        let resume = next(&guest).await;
+        assert!(matches!(resume.request, Some(Request::ResumeContainer(_))));
+        reply(&mut guest, resume.id, Reply::Done(Done {})).await;
+        let freeze = next(&guest).await;
+        assert!(matches!(freeze.request, Some(Request::PauseContainer(_))));
+        reply(&mut guest, freeze.id, Reply::Done(Done {})).await;
+        pausing.await.unwrap().unwrap();
+    };
+    let (made, ()) = tokio::join!(engine.containers.commit(&container, request), playing);
+    made.unwrap_err();
+    assert_eq!(container.phase(), Phase::Paused);
 }
 
 #[tokio::test]

@@ -127,11 +127,12 @@ impl Container {
         }
         let paused = status.state() == ContainerState::Paused;
         let pumps = self.connect_streams(&machine, status.session).await?;
-        self.change(|record| {
+        // It runs, whether that can be written down or not.
+        self.note(|record| {
             record.state.phase = if paused { Phase::Paused } else { Phase::Running };
             record.state.pid = status.pid;
         })
-        .await?;
+        .await;
         let ending = AtomicBool::new(self.with_record(|record| record.stopped_by_user));
         let began = tokio::time::Instant::now();
         let run = Run { machine, session: status.session, began, ending };

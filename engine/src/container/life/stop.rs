@@ -33,7 +33,7 @@ impl Container {
         if !self.phase().is_up() {
             return Err(ContainerError::Unchanged);
         }
-        self.change(|record| record.stopped_by_user = true).await?;
+        self.note(|record| record.stopped_by_user = true).await;
         let Some(run) = self.run_or_rest().await else { return Ok(()) };
         run.set_ending();
         let signal = signal.unwrap_or(spec.stop_signal);
@@ -66,7 +66,7 @@ impl Container {
             // Between two runs there is nobody to get it.
             None if self.phase() == Phase::Restarting && !ends => return Ok(()),
             None if self.phase() == Phase::Restarting => {
-                self.change(|record| record.stopped_by_user = true).await?;
+                self.note(|record| record.stopped_by_user = true).await;
                 let Some(run) = self.run_or_rest().await else { return Ok(()) };
                 run
             }
@@ -74,7 +74,7 @@ impl Container {
         };
         if ends {
             run.set_ending();
-            self.change(|record| record.stopped_by_user = true).await?;
+            self.note(|record| record.stopped_by_user = true).await;
         }
         if signal == signal::KILL {
             self.end_by_force(&run).await;

@@ -84,7 +84,9 @@ async fn a_removal_by_force_does_not_wait_for_a_guest_that_does_not_answer() {
 
 #[tokio::test]
 async fn what_a_guest_does_not_answer_fails_and_leaves_the_way_free() {
-    let (_served, container, _machine, _guest) = running().await;
+    let (served, container, _machine, _guest) = running().await;
+    let (_, made) = served.call("POST", "/containers/one/exec", r#"{"Cmd":["x"]}"#).await;
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
     played::hurry();
     let late = |error: ContainerError| {
         let text = error.to_string();
@@ -99,6 +101,15 @@ async fn what_a_guest_does_not_answer_fails_and_leaves_the_way_free() {
     let access = container.access().await.unwrap();
     let looking = timeout(TOO_LONG, access.status("/")).await.expect("it waits for the guest");
     late(looking.unwrap_err());
+    let listing = timeout(TOO_LONG, container.top("")).await.expect("it waits for the guest");
+    late(listing.unwrap_err());
+    let measuring = timeout(TOO_LONG, container.sample()).await.expect("it waits for the guest");
+    late(measuring.unwrap_err());
+    let path = format!("/exec/{}/start", made["Id"].as_str().unwrap());
+    let starting = served.call("POST", &path, r#"{"Detach":true}"#);
+    let (status, said) = timeout(TOO_LONG, starting).await.expect("it waits for the guest");
+    assert_eq!(status, 500);
+    assert!(said.contains("did not answer"), "{said}");
 }
 
 /// Another container of the same engine, as if it ran when an earlier engine went.
