@@ -4,7 +4,8 @@ use std::path;
 
 use anyhow::{Context, bail};
 use bollard_stubs::models::{
-    Mount, MountBindOptions, MountTmpfsOptions, MountType, MountVolumeOptions,
+    Mount, MountBindOptions, MountBindOptionsPropagationEnum as Propagation, MountTmpfsOptions,
+    MountType, MountVolumeOptions,
 };
 
 use crate::units;
@@ -82,10 +83,25 @@ fn set(mount: &mut Mount, name: &str, value: &str) -> anyhow::Result<()> {
         "target" | "dst" | "destination" => mount.target = text(),
         "readonly" | "ro" => mount.read_only = Some(truth(value)?),
         "consistency" => mount.consistency = text(),
-        "bind-propagation" | "bind-recursive" if value == "rprivate" || value == "enabled" => {}
+        "bind-propagation" => {
+            bind(mount).propagation = Some(match value {
+                "private" => Propagation::PRIVATE,
+                "rprivate" => Propagation::RPRIVATE,
+                "shared" => Propagation::SHARED,
+                "rshared" => Propagation::RSHARED,
+                "slave" => Propagation::SLAVE,
+                "rslave" => Propagation::RSLAVE,
+                other => bail!("{other} is no propagation"),
+            });
+        }
+        "bind-recursive" => match value {
+            "enabled" | "readonly" => {}
+            "writable" => bind(mount).read_only_non_recursive = Some(true),
+            "disabled" => bind(mount).non_recursive = Some(true),
+            other => bail!("bind-recursive {other}: expected enabled, disabled, or readonly"),
+        },
         "bind-create-src" => {
-            let options = mount.bind_options.get_or_insert_with(MountBindOptions::default);
-            options.create_mountpoint = Some(truth(value)?);
+            bind(mount).create_mountpoint = Some(truth(value)?);
         }
         "volume-nocopy" => volume(mount).no_copy = Some(truth(value)?),
         "volume-subpath" => volume(mount).subpath = text(),
@@ -102,6 +118,10 @@ fn set(mount: &mut Mount, name: &str, value: &str) -> anyhow::Result<()> {
         other => bail!("{other} is not known here"),
     }
     Ok(())
+}
+
+fn bind(mount: &mut Mount) -> &mut MountBindOptions {
+    mount.bind_options.get_or_insert_with(MountBindOptions::default)
 }
 
 fn volume(mount: &mut Mount) -> &mut MountVolumeOptions {
@@ -155,6 +175,19 @@ mod tests {
         assert_eq!((found.typ, found.read_only), (Some(MountType::TMPFS), Some(true)));
         let options = found.tmpfs_options.unwrap();
         assert_eq!((options.size_bytes, options.mode), (Some(1 << 20), Some(0o1770)));
+    }
+
+    #[test]
+    fn words_about_binds_reach_the_engine() {
+        let options = |words: &str| mount(&format!("type=bind,src=/x,dst=/y,{words}")).unwrap();
+        let asked =
+            options("bind-recursive=disabled,bind-propagation=rshared").bind_options.unwrap();
+        assert_eq!(
+            (asked.non_recursive, asked.propagation),
+            (Some(true), Some(Propagation::RSHARED))
+        );
+        assert_eq!(options("bind-recursive=enabled").bind_options, None);
+        assert!(mount("type=bind,src=/x,dst=/y,bind-recursive=no").is_err());
     }
 
     #[test]

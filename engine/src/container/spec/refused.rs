@@ -4,7 +4,7 @@
 
 use bollard_stubs::models::{
     EndpointSettings, HostConfig, HostConfigCgroupnsModeEnum as CgroupNamespace,
-    HostConfigIsolationEnum as Isolation,
+    HostConfigIsolationEnum as Isolation, MountBindOptionsPropagationEnum as Propagation,
 };
 
 use super::SpecError;
@@ -30,6 +30,7 @@ pub(in crate::container) fn refuse(host: &HostConfig) -> Result<(), SpecError> {
     devices(host)?;
     resources(host)?;
     network(text(&host.network_mode))?;
+    binds(host)?;
     surroundings(host)
 }
 
@@ -63,6 +64,31 @@ fn resources(host: &HostConfig) -> Result<(), SpecError> {
     let why = "control groups of version 2 have no such setting; --memory-swap as large as \
                --memory does without swap";
     not(swappiness, "--memory-swappiness", why)
+}
+
+/// Folders of the host that would be shared more widely than was asked, or mounts that would stay
+/// in the machine where the host was to see them. What the host mounts is seen in any case, so
+/// that the other ways of propagation promise nothing that is not kept.
+fn binds(host: &HostConfig) -> Result<(), SpecError> {
+    let outward = "what a container mounts is mounted in its own machine, never on the host; the \
+                   files below a folder are shared without it";
+    for bind in host.binds.iter().flatten() {
+        let mut options = bind.split(':').nth(2).unwrap_or_default().split(',');
+        not(
+            options.any(|it| matches!(it, "shared" | "rshared")),
+            "bind-propagation shared",
+            outward,
+        )?;
+    }
+    for options in host.mounts.iter().flatten().filter_map(|mount| mount.bind_options.as_ref()) {
+        let shared =
+            matches!(options.propagation, Some(Propagation::SHARED | Propagation::RSHARED));
+        not(shared, "bind-propagation shared", outward)?;
+        let why = "a folder is shared with all that is mounted below it on the host; mount only \
+                   those folders in it that are meant";
+        not(options.non_recursive.unwrap_or_default(), "bind-recursive=disabled", why)?;
+    }
+    Ok(())
 }
 
 /// Groups, namespaces, drivers.
@@ -186,6 +212,9 @@ mod tests {
             (r#"{"Cgroup":"container:x"}"#, "another container's control group"),
             (r#"{"Isolation":"hyperv"}"#, "--isolation"),
             (r#"{"VolumeDriver":"nfs"}"#, "--volume-driver nfs"),
+            (r#"{"Binds":["/a:/b:ro,rshared"]}"#, "bind-propagation shared"),
+            (r#"{"Mounts":[{"BindOptions":{"Propagation":"shared"}}]}"#, "bind-propagation shared"),
+            (r#"{"Mounts":[{"BindOptions":{"NonRecursive":true}}]}"#, "bind-recursive=disabled"),
             (r#"{"PidMode":"host"}"#, "--pid host"),
             (r#"{"IpcMode":"container:x"}"#, "--ipc container:x"),
             (r#"{"UTSMode":"host"}"#, "--uts host"),
@@ -203,6 +232,8 @@ mod tests {
         for json in [
             r#"{"MemorySwappiness":-1,"OomKillDisable":false,"CpusetMems":"0","Isolation":""}"#,
             r#"{"CgroupnsMode":"private","Runtime":"bulkhead","VolumeDriver":"local","Devices":[]}"#,
+            r#"{"Binds":["/a:/b:rslave,ro","/a:/b","v:/v"],"Mounts":[{"Type":"volume"}]}"#,
+            r#"{"Mounts":[{"BindOptions":{"NonRecursive":false,"Propagation":"rslave"}}]}"#,
             r#"{"UsernsMode":"host","IpcMode":"shareable","Isolation":"default"}"#,
         ] {
             assert_eq!(refusal(json), None, "{json}");
