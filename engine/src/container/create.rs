@@ -12,7 +12,7 @@ use bollard_stubs::models::{
 use super::live::Container;
 use super::networks::NONE_ALONE;
 use super::record::{ContainerRecord, Role, State};
-use super::spec::{ContainerSpec, SpecError, merge, refuse, refuse_endpoint};
+use super::spec::{ContainerSpec, SpecError, discard, merge, refuse, refuse_endpoint};
 use super::{ContainerError, Service, moment, names};
 use crate::network::{HOST, NONE};
 
@@ -35,6 +35,7 @@ impl Service {
     ) -> Result<Created, ContainerError> {
         let (mut config, mut host, mut endpoints) = split(body)?;
         refuse(&host)?;
+        let warnings = discard(&mut host);
         endpoints.values().try_for_each(refuse_endpoint)?;
         let wanted = config.image.clone().unwrap_or_default();
         let image = self.ground.images.find(&wanted);
@@ -85,7 +86,7 @@ impl Service {
         }
         .await;
         match made {
-            Ok(container) => Ok(Created { container, warnings: Vec::new() }),
+            Ok(container) => Ok(Created { container, warnings }),
             Err(error) => {
                 self.ground.release(&name, &id);
                 self.ground.volumes.release(&id, true).await;

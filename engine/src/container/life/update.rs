@@ -5,13 +5,15 @@ use bollard_stubs::models::{ContainerUpdateBody, HostConfig};
 
 use crate::container::ContainerError;
 use crate::container::live::Container;
-use crate::container::spec::{SpecError, refuse};
+use crate::container::spec::{SpecError, discard, refuse};
 use crate::http::error::chain;
 
 impl Container {
     /// Takes over what is set in `body`; what warnings that gives.
     pub async fn update(&self, body: ContainerUpdateBody) -> Result<Vec<String>, ContainerError> {
-        refuse(&asked(&body)?)?;
+        let mut asked = asked(&body)?;
+        refuse(&asked)?;
+        let mut warnings = discard(&mut asked);
         let _operation = self.operation.lock().await;
         let old = self.with_record(|record| record.host_config.clone());
         let mut new = old.clone();
@@ -31,7 +33,6 @@ impl Container {
             return Err(error);
         }
         let size = self.spec().machine;
-        let mut warnings = Vec::new();
         let larger = size.memory_mib > machine.memory_mib || size.cpus > machine.cpus;
         if larger && self.run().is_some() {
             let text = "The machine of a running container keeps its size: a larger limit takes \

@@ -29,7 +29,7 @@ pub use self::log::LogSpec;
 pub use self::merge::merge;
 pub use self::mounts::{MountRequest, MountSource};
 pub use self::ports::{ContainerPort, Protocol, Published};
-pub(super) use self::refused::{refuse, refuse_endpoint};
+pub(super) use self::refused::{discard, refuse, refuse_endpoint};
 pub use self::restart::{BackOff, RestartPolicy};
 
 /// A container that cannot be.

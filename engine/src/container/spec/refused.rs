@@ -55,15 +55,25 @@ fn resources(host: &HostConfig) -> Result<(), SpecError> {
     not(number(host.io_maximum_iops), "--io-maxiops", WINDOWS)?;
     not(number(host.io_maximum_bandwidth), "--io-maxbandwidth", WINDOWS)?;
     let nodes = host.cpuset_mems.as_deref().unwrap_or_default();
-    not(!matches!(nodes, "" | "0"), "--cpuset-mems", "a machine has one node of memory, 0")?;
-    let why = "without limit a process would have its whole machine stand still; --oom-score-adj \
-               tells which of them is to go";
-    not(host.oom_kill_disable.unwrap_or_default(), "--oom-kill-disable", why)?;
+    not(!matches!(nodes, "" | "0"), "--cpuset-mems", "a machine has one node of memory, 0")
+}
+
+/// Takes out what control groups of version 2 do not have, as Docker does: a warning for each.
+pub(in crate::container) fn discard(host: &mut HostConfig) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let mut warn = |option, instead| {
+        warnings.push(format!(
+            "{option} is discarded: control groups of version 2 have no such setting. {instead}"
+        ));
+    };
+    if host.oom_kill_disable.take().unwrap_or_default() {
+        warn("--oom-kill-disable", "--oom-score-adj tells which process is to go.");
+    }
     // -1 is Docker's word for what the kernel thinks best.
-    let swappiness = !matches!(host.memory_swappiness, None | Some(-1));
-    let why = "control groups of version 2 have no such setting; --memory-swap as large as \
-               --memory does without swap";
-    not(swappiness, "--memory-swappiness", why)
+    if !matches!(host.memory_swappiness.take(), None | Some(-1)) {
+        warn("--memory-swappiness", "--memory-swap as large as --memory does without swap.");
+    }
+    warnings
 }
 
 /// Folders of the host that would be shared more widely than was asked, or mounts that would stay
@@ -205,8 +215,6 @@ mod tests {
             (r#"{"IOMaximumIOps":1}"#, "--io-maxiops"),
             (r#"{"IOMaximumBandwidth":1}"#, "--io-maxbandwidth"),
             (r#"{"CpusetMems":"0-1"}"#, "--cpuset-mems"),
-            (r#"{"OomKillDisable":true}"#, "--oom-kill-disable"),
-            (r#"{"MemorySwappiness":0}"#, "--memory-swappiness"),
             (r#"{"CgroupParent":"a.slice"}"#, "--cgroup-parent"),
             (r#"{"CgroupnsMode":"host"}"#, "--cgroupns host"),
             (r#"{"Cgroup":"container:x"}"#, "another container's control group"),
@@ -230,7 +238,7 @@ mod tests {
     #[test]
     fn what_asks_for_nothing_is_taken() {
         for json in [
-            r#"{"MemorySwappiness":-1,"OomKillDisable":false,"CpusetMems":"0","Isolation":""}"#,
+            r#"{"CpusetMems":"0","Isolation":""}"#,
             r#"{"CgroupnsMode":"private","Runtime":"bulkhead","VolumeDriver":"local","Devices":[]}"#,
             r#"{"Binds":["/a:/b:rslave,ro","/a:/b","v:/v"],"Mounts":[{"Type":"volume"}]}"#,
             r#"{"Mounts":[{"BindOptions":{"NonRecursive":false,"Propagation":"rslave"}}]}"#,
@@ -238,6 +246,20 @@ mod tests {
         ] {
             assert_eq!(refusal(json), None, "{json}");
         }
+    }
+
+    #[test]
+    fn what_newer_control_groups_lack_is_discarded_with_a_warning() {
+        let discarded = |json| {
+            let mut host = serde_json::from_str(json).unwrap();
+            let warnings = discard(&mut host);
+            assert_eq!((host.oom_kill_disable, host.memory_swappiness), (None, None));
+            warnings
+        };
+        let warnings = discarded(r#"{"OomKillDisable":true,"MemorySwappiness":0}"#);
+        assert!(warnings[0].starts_with("--oom-kill-disable is discarded"), "{warnings:?}");
+        assert!(warnings[1].starts_with("--memory-swappiness is discarded"), "{warnings:?}");
+        assert!(discarded(r#"{"OomKillDisable":false,"MemorySwappiness":-1}"#).is_empty());
     }
 
     #[test]
