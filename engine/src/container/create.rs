@@ -34,9 +34,7 @@ impl Service {
         body: ContainerCreateBody,
     ) -> Result<Created, ContainerError> {
         let (mut config, mut host, mut endpoints) = split(body)?;
-        refuse(&host)?;
-        let warnings = discard(&mut host);
-        endpoints.values().try_for_each(refuse_endpoint)?;
+        let warnings = judge(&mut host, &endpoints)?;
         let wanted = config.image.clone().unwrap_or_default();
         let image = self.ground.images.find(&wanted);
         let image = image.map_err(|error| match error {
@@ -132,6 +130,13 @@ fn split(mut body: ContainerCreateBody) -> Result<Parts, ContainerError> {
     let config = serde_json::to_value(&body).and_then(serde_json::from_value);
     let config = config.map_err(|error| SpecError::Invalid(error.to_string()))?;
     Ok((config, host, endpoints.unwrap_or_default()))
+}
+
+/// Refuses what cannot be had, and warns of what is discarded.
+fn judge(host: &mut HostConfig, endpoints: &Endpoints) -> Result<Vec<String>, SpecError> {
+    refuse(host)?;
+    endpoints.values().try_for_each(refuse_endpoint)?;
+    Ok(discard(host))
 }
 
 /// The network that it is on first is one like the others, which it can be taken off.
